@@ -1,0 +1,78 @@
+package errs
+
+// Reason is one word for why something was refused.
+type Reason string
+
+// Reasons of declines: answers of the books, stored in the journal and the same for ever. The order is the order in which the books
+// look: the first that holds is the answer.
+const (
+	ReasonTransactionNotFound Reason = "TRANSACTION_NOT_FOUND"
+	ReasonNotReversible       Reason = "NOT_REVERSIBLE"
+	ReasonAlreadyReversed     Reason = "ALREADY_REVERSED"
+	ReasonHoldNotFound        Reason = "HOLD_NOT_FOUND"
+	ReasonHoldExhausted       Reason = "HOLD_EXHAUSTED"
+	ReasonHoldExpired         Reason = "HOLD_EXPIRED"
+	ReasonHoldExceeded        Reason = "HOLD_EXCEEDED"
+	ReasonUnbalanced          Reason = "UNBALANCED"
+	ReasonAccountNotFound     Reason = "ACCOUNT_NOT_FOUND"
+	ReasonAccountExists       Reason = "ACCOUNT_EXISTS"
+	ReasonAssetUnknown        Reason = "ASSET_UNKNOWN"
+	ReasonAssetMismatch       Reason = "ASSET_MISMATCH"
+	ReasonAccountClosed       Reason = "ACCOUNT_CLOSED"
+	ReasonAccountFrozen       Reason = "ACCOUNT_FROZEN"
+	ReasonHoldsOpen           Reason = "HOLDS_OPEN"
+	ReasonBalanceNotZero      Reason = "BALANCE_NOT_ZERO"
+	ReasonBalanceOverflow     Reason = "BALANCE_OVERFLOW"
+	ReasonInsufficientFunds   Reason = "INSUFFICIENT_FUNDS"
+	ReasonCeilingExceeded     Reason = "CEILING_EXCEEDED"
+	ReasonBatchDeclined       Reason = "BATCH_DECLINED"
+)
+
+// Reasons of errors: nothing was written, and nothing is stored.
+const (
+	ReasonInternal            Reason = "INTERNAL"
+	ReasonInvalidArgument     Reason = "INVALID_ARGUMENT"
+	ReasonIdempotencyMismatch Reason = "IDEMPOTENCY_MISMATCH"
+	ReasonLedgerNotFound      Reason = "LEDGER_NOT_FOUND"
+	ReasonLedgerExists        Reason = "LEDGER_EXISTS"
+	ReasonOverloaded          Reason = "OVERLOADED"
+	ReasonUnavailable         Reason = "UNAVAILABLE"
+	ReasonDraining            Reason = "DRAINING"
+	ReasonDeadlineExceeded    Reason = "DEADLINE_EXCEEDED"
+	ReasonCanceled            Reason = "CANCELED"
+	ReasonContended           Reason = "CONTENDED"
+	ReasonOutcomeUnknown      Reason = "OUTCOME_UNKNOWN"
+)
+
+// Declines lists the reasons of declines in the order in which the books look.
+var Declines = []Reason{
+	ReasonTransactionNotFound, ReasonNotReversible, ReasonAlreadyReversed,
+	ReasonHoldNotFound, ReasonHoldExhausted, ReasonHoldExpired, ReasonHoldExceeded,
+	ReasonUnbalanced, ReasonAccountNotFound, ReasonAccountExists, ReasonAssetUnknown, ReasonAssetMismatch,
+	ReasonAccountClosed, ReasonAccountFrozen, ReasonHoldsOpen, ReasonBalanceNotZero,
+	ReasonBalanceOverflow, ReasonInsufficientFunds, ReasonCeilingExceeded, ReasonBatchDeclined,
+}
+
+// Failures lists the reasons of errors.
+var Failures = []Reason{
+	ReasonInternal, ReasonInvalidArgument, ReasonIdempotencyMismatch, ReasonLedgerNotFound, ReasonLedgerExists,
+	ReasonOverloaded, ReasonUnavailable, ReasonDraining, ReasonDeadlineExceeded, ReasonCanceled,
+	ReasonContended, ReasonOutcomeUnknown,
+}
+
+// Errors that several packages return. Add facts with With and the driver's error with Because.
+var (
+	ErrInternal            = New(Internal, ReasonInternal, "an internal error; the trace id finds it in the log")
+	ErrIdempotencyMismatch = New(AlreadyExists, ReasonIdempotencyMismatch, "this idempotency key was used for a different request")
+	ErrLedgerNotFound      = New(NotFound, ReasonLedgerNotFound, "there is no such ledger")
+	ErrLedgerExists        = New(AlreadyExists, ReasonLedgerExists, "a ledger of this name exists and differs")
+	ErrAccountNotFound     = New(NotFound, ReasonAccountNotFound, "there is no such account")
+	ErrTransactionNotFound = New(NotFound, ReasonTransactionNotFound, "there is no such transaction")
+	ErrOverloaded          = New(ResourceExhausted, ReasonOverloaded, "too many commands are waiting; retry with the same key")
+	ErrUnavailable         = New(Unavailable, ReasonUnavailable, "the database can not be reached; retry with the same key, here or at another node")
+	ErrDraining            = New(Unavailable, ReasonDraining, "this node is shutting down; retry with the same key at another node")
+	ErrDeadlineExceeded    = New(DeadlineExceeded, ReasonDeadlineExceeded, "the deadline ended first; retry with the same key to learn the outcome")
+	ErrContended           = New(Aborted, ReasonContended, "others kept changing the same rows; retry with the same key")
+	ErrOutcomeUnknown      = New(Unavailable, ReasonOutcomeUnknown, "the answer was lost on its way; retry with the same key to learn the outcome")
+	ErrCanceled            = New(Canceled, ReasonCanceled, "the caller went away; retry with the same key to learn the outcome")
+)
