@@ -1,0 +1,211 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/errs"
+)
+
+// declined is the answer to a refused command.
+func (p *plan) declined(r *refusal) Decision {
+	o := p.outcome(p.books.Now)
+	o.Decided, o.Reason, o.Detail = Declined, r.reason, r.detail
+	return Decision{Outcome: o}
+}
+
+// posted applies the lines to copies of the accounts and judges the result; any refusal on the way declines the whole.
+func (p *plan) posted() Decision {
+	before, refused := p.load()
+	if refused != nil {
+		return p.declined(refused)
+	}
+	for _, check := range []func(move, Account) *refusal{checkAsset, checkClosed, checkFrozen} {
+		for _, m := range p.lines {
+			if refused := check(m, before[m.ref]); refused != nil {
+				return p.declined(refused)
+			}
+		}
+	}
+	after, entries, refused := p.apply(before)
+	if refused != nil {
+		return p.declined(refused)
+	}
+	if refused := p.judge(before, after); refused != nil {
+		return p.declined(refused)
+	}
+	return p.decision(before, after, entries)
+}
+
+// load finds the accounts of the lines, and opens the ones that a line may open.
+func (p *plan) load() (map[Ref]Account, *refusal) {
+	found := make(map[Ref]Account, len(p.lines))
+	for _, m := range p.lines {
+		a, ok := p.books.account(m.ref)
+		if p.account != nil {
+			a, ok = *p.account, true
+		}
+		if !ok && m.opens {
+			ledger := p.books.ledger(m.ref.Ledger)
+			asset, known := ledger.Asset(m.asset)
+			if !known {
+				return nil, refuse(errs.ReasonAssetUnknown, "asset", string(m.asset))
+			}
+			a, ok = Account{Home: ledger.Home, Ref: m.ref, Asset: asset, Normal: Debit, Status: Open}, true
+		}
+		if !ok {
+			return nil, refuse(errs.ReasonAccountNotFound, "ledger", string(m.ref.Ledger), "account_id", string(m.ref.Account))
+		}
+		found[m.ref] = a
+	}
+	return found, nil
+}
+
+func checkAsset(m move, a Account) *refusal {
+	if m.asset != a.Asset.Code {
+		return refuse(errs.ReasonAssetMismatch, "account_id", string(a.Ref.Account), "account_asset", string(a.Asset.Code), "asset", string(m.asset))
+	}
+	return nil
+}
+
+func checkClosed(m move, a Account) *refusal {
+	if a.Status == Closed && !m.release {
+		return refuse(errs.ReasonAccountClosed, "account_id", string(a.Ref.Account))
+	}
+	return nil
+}
+
+func checkFrozen(m move, a Account) *refusal {
+	if !m.release && a.Status.Refuses(m.side) {
+		return refuse(errs.ReasonAccountFrozen, "account_id", string(a.Ref.Account), "status", string(a.Status))
+	}
+	return nil
+}
+
+// apply walks the lines in order and writes one entry for each.
+func (p *plan) apply(before map[Ref]Account) (map[Ref]Account, []Entry, *refusal) {
+	after := make(map[Ref]Account, len(before))
+	entries := make([]Entry, 0, len(p.lines))
+	for _, m := range p.lines {
+		a, seen := after[m.ref]
+		if !seen {
+			a = before[m.ref]
+		}
+		if err := a.add(m); err != nil {
+			return nil, nil, refuse(errs.ReasonBalanceOverflow, "account_id", string(m.ref.Account))
+		}
+		a.Sequence++
+		after[m.ref] = a
+		entries = append(entries, a.entry(m))
+	}
+	return after, entries, nil
+}
+
+func (a *Account) add(m move) error {
+	posted, pending := &a.PostedCredits, &a.PendingCredits
+	if m.side == Debit {
+		posted, pending = &a.PostedDebits, &a.PendingDebits
+	}
+	var err, err2 error
+	*posted, err = posted.Add(m.post)
+	*pending, err2 = pending.Add(m.pend)
+	return firstError(err, err2)
+}
+
+func (a Account) entry(m move) Entry {
+	amount := m.post
+	if m.side == Debit {
+		amount = amount.Neg()
+	}
+	balance, _ := a.PostedCredits.Sub(a.PostedDebits) // both non-negative: always in range
+	return Entry{
+		Ref: a.Ref, Sequence: a.Sequence, Amount: amount, Balance: balance,
+		PendingDebits: a.PendingDebits, PendingCredits: a.PendingCredits,
+	}
+}
+
+// judge holds the net effect against floors and ceilings: a movement may not leave less available than the floor, nor more than the
+// ceiling, but what was outside a limit before may come closer to it.
+func (p *plan) judge(before, after map[Ref]Account) *refusal {
+	bounds := []func(was, is Account) (*refusal, error){withinFloor, withinCeiling}
+	for _, bound := range bounds {
+		for _, m := range p.lines {
+			refused, err := bound(before[m.ref], after[m.ref])
+			if err != nil {
+				return refuse(errs.ReasonBalanceOverflow, "account_id", string(m.ref.Account))
+			}
+			if refused != nil && p.account == nil {
+				return refused
+			}
+		}
+	}
+	return nil
+}
+
+func withinFloor(was, is Account) (*refusal, error) {
+	old, err := was.Available()
+	now, err2 := is.Available()
+	if err := firstError(err, err2); err != nil {
+		return nil, err
+	}
+	if !is.Floor.Set || !now.Less(is.Floor.Amount) || !now.Less(old) {
+		return nil, nil
+	}
+	required, err := old.Sub(now)
+	return refuse(errs.ReasonInsufficientFunds, "account_id", string(is.Ref.Account), "available", old.String(),
+		"required", required.String(), "min_available", is.Floor.Amount.String()), err
+}
+
+func withinCeiling(was, is Account) (*refusal, error) {
+	old, err := was.Occupied()
+	now, err2 := is.Occupied()
+	if err := firstError(err, err2); err != nil {
+		return nil, err
+	}
+	if !is.Ceiling.Set || !is.Ceiling.Amount.Less(now) || !old.Less(now) {
+		return nil, nil
+	}
+	return refuse(errs.ReasonCeilingExceeded, "account_id", string(is.Ref.Account), "balance", old.String(),
+		"after", now.String(), "max_balance", is.Ceiling.Amount.String()), nil
+}
+
+// decision puts the recorded time on everything: the instant of the books, moved on where an account has seen a later one, so that
+// recorded times of one account never run backwards whatever the clocks do.
+func (p *plan) decision(before, after map[Ref]Account, entries []Entry) Decision {
+	at := p.books.Now
+	for _, a := range before {
+		if a.ChangedAt.After(at) {
+			at = a.ChangedAt
+		}
+	}
+	d := Decision{Outcome: p.outcome(at), Hold: p.hold}
+	d.Outcome.Decided, d.Outcome.Entries, d.Outcome.Hold = Posted, entries, p.hold
+	for _, e := range entries {
+		a, pending := after[e.Ref]
+		if !pending {
+			continue // a second line of the same account
+		}
+		if a.Sequence == e.Sequence {
+			a.ChangedAt = at
+			if a.OpenedAt.IsZero() {
+				a.OpenedAt = at
+			}
+			d.Accounts = append(d.Accounts, a)
+			delete(after, e.Ref)
+		}
+	}
+	if p.account != nil {
+		d.Outcome.Account = &d.Accounts[0]
+	}
+	return d
+}
+
+func (p *plan) outcome(at time.Time) Outcome {
+	c := p.command
+	effective := c.EffectiveAt
+	if effective.IsZero() {
+		effective = at
+	}
+	return Outcome{
+		Transaction: c.ID(), Ledger: c.Ledger, Key: c.Key, Kind: c.Kind, EffectiveAt: effective, RecordedAt: at,
+	}
+}

@@ -1,0 +1,91 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/money"
+)
+
+// Batch is what is executed together: in order, and whole or not at all where it is atomic.
+type Batch struct {
+	Commands []Command
+	Atomic   bool
+	DryRun   bool // decide on the books as they are now, and write nothing
+}
+
+// Result is the answer to one command of a batch. Err is set where the command has no outcome: its key carries another request.
+type Result struct {
+	Outcome Outcome
+	Err     error
+}
+
+// Service is the ledger as its users see it. The server implements it on a database, rpc.Client over the wire, and ledgertest.Model in
+// memory; one suite holds all of them to this contract. Every method is safe for concurrent use, and every error is an *errs.Error.
+//
+// Writes carry a key: a repeat gets the same answer flagged Replayed, another request under the same key is
+// errs.ErrIdempotencyMismatch. Declines are outcomes, not errors. Reads are strong: they see every write that was answered before
+// the read began.
+type Service interface {
+	// CreateLedger opens a set of books. A repeat with the same home, assets and metadata returns the ledger; a different one is
+	// errs.ErrLedgerExists.
+	CreateLedger(ctx context.Context, l Ledger) (Ledger, error)
+	// Ledger returns one set of books, or errs.ErrLedgerNotFound.
+	Ledger(ctx context.Context, ledger id.Ledger) (Ledger, error)
+	// Ledgers lists by id, strictly after the given one, at most limit of them.
+	Ledgers(ctx context.Context, after id.Ledger, limit int) ([]Ledger, error)
+
+	// Execute answers a batch of commands, in order. The error is set where none of them has a known answer.
+	Execute(ctx context.Context, batch Batch) ([]Result, error)
+
+	// Account returns an account, or errs.ErrAccountNotFound. With a recorded time it returns the balances that stood then; terms and status
+	// are always those of now.
+	Account(ctx context.Context, ref Ref, asOf time.Time) (Account, error)
+	// Accounts lists the accounts of a ledger by id, strictly after the given one, at most limit of them.
+	Accounts(ctx context.Context, ledger id.Ledger, after id.Account, limit int) ([]Account, error)
+	// Entries returns lines of a statement.
+	Entries(ctx context.Context, ref Ref, page EntryPage) ([]StatementLine, error)
+	// Transaction returns what a command became, or errs.ErrTransactionNotFound.
+	Transaction(ctx context.Context, ledger id.Ledger, transaction id.Transaction) (Record, error)
+	// TransactionsByReference returns up to limit transactions that carry a reference, newest first.
+	TransactionsByReference(ctx context.Context, ledger id.Ledger, reference string, limit int) ([]Record, error)
+	// TrialBalance adds up all accounts of a ledger, per asset, in one consistent read.
+	TrialBalance(ctx context.Context, ledger id.Ledger) ([]TrialLine, error)
+}
+
+// EntryPage selects lines of a statement. The zero value with a limit is the oldest lines.
+type EntryPage struct {
+	After    int64     // only sequences greater than this, where Backward is false; 0 is from the start
+	Before   int64     // only sequences less than this, where Backward is true; 0 is from the end
+	Backward bool      // newest first
+	From, To time.Time // recorded time: From <= t < To; zero is unbounded
+	Limit    int       // at most so many lines
+}
+
+// StatementLine is an entry with what its transaction says of it.
+type StatementLine struct {
+	Entry
+	Transaction id.Transaction
+	Origin      id.Ledger // the ledger in whose journal the transaction stands
+	Line        int       // of the transaction, from 0
+	Kind        Kind
+	EffectiveAt time.Time
+	RecordedAt  time.Time
+}
+
+// TrialLine is the sum over all accounts of a ledger in one asset. Posted debits equal posted credits, or the books are broken.
+type TrialLine struct {
+	Asset    money.Asset
+	Accounts int64
+	Balances
+}
+
+// Do executes one command.
+func Do(ctx context.Context, s Service, c Command) (Outcome, error) {
+	results, err := s.Execute(ctx, Batch{Commands: []Command{c}})
+	if err != nil {
+		return Outcome{}, err
+	}
+	return results[0].Outcome, results[0].Err
+}
