@@ -1,0 +1,149 @@
+// Package db opens the database, says which engine it is, and is the one way to run a transaction.
+//
+// It promises that a write is a closure that runs until it commits or is truly refused, that every error that leaves it is an
+// *errs.Error chosen by SQLSTATE, and that engines differ in one value, Engine, and nowhere else. The two-round-trip transaction of a
+// group of commands is driven by package store with the same classification. See cockroach-go for CockroachDB's loop, engine.go for
+// why PostgreSQL has its own.
+package db
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options say how to connect. The zero value of everything but URL is sane.
+type Options struct {
+	URL      string // postgresql://…, several hosts for failover
+	Writers  int    // connections that write; default 8
+	Readers  int    // connections that read; default 8
+	Name     string // application_name; default meridian
+	Tracer   pgx.QueryTracer
+	MaxQuery time.Duration // statement_timeout of the server; default 30 s
+}
+
+// DB is a pair of pools on one database. It is safe for concurrent use.
+//
+// Writers and readers have pools of their own, so that a statement which lists a million entries never stands in the way of money, and
+// nothing holds a connection of a pool while it waits for another of the same pool.
+type DB struct {
+	Engine  Engine
+	Version string
+	write   *pgxpool.Pool
+	read    *pgxpool.Pool
+}
+
+// Open connects and finds out which engine answers. The error is errs.ErrUnavailable where none does.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	config, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err) // pgx leaves the password out of its message
+	}
+	config.ConnConfig.Tracer = o.Tracer
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
+	if err != nil {
+		return nil, Classify(fmt.Errorf("connect to the database: %w", err))
+	}
+	engine, version, err := Detect(ctx, conn)
+	_ = conn.Close(ctx)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	d := &DB{Engine: engine, Version: version}
+	if d.write, err = pool(ctx, config, o, or(o.Writers, 8), engine.writerParams); err != nil {
+		return nil, err
+	}
+	if d.read, err = pool(ctx, config, o, or(o.Readers, 8), nil); err != nil {
+		d.write.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// pool is of fixed size: idle connections are cheap, and one that must be opened in the middle of a burst is not. Connections live
+// five minutes with jitter, so that after a failover or a rolling restart they spread over the nodes again; CockroachDB recommends 5
+// to 30. A ping that hangs on a dead node must not hang its caller: pgx's own default is to wait for ever.
+func pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params map[string]string) (*pgxpool.Pool, error) {
+	config := base.Copy()
+	config.MaxConns = int32(size) //nolint:gosec // a handful
+	config.MinConns = int32(size) //nolint:gosec // a handful
+	config.MaxConnLifetime = 5 * time.Minute
+	config.MaxConnLifetimeJitter = 30 * time.Second
+	config.MaxConnIdleTime = 5 * time.Minute
+	config.HealthCheckPeriod = 5 * time.Second
+	config.PingTimeout = 2 * time.Second
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	runtime := config.ConnConfig.RuntimeParams
+	runtime["application_name"] = orText(o.Name, "meridian")
+	runtime["statement_timeout"] = fmt.Sprint(or(o.MaxQuery, 30*time.Second).Milliseconds())
+	runtime["idle_in_transaction_session_timeout"] = "30000" // a node that stalls in the middle of a group must not keep its locks
+	maps.Copy(runtime, params)
+	p, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("open a pool: %w", err))
+	}
+	return p, nil
+}
+
+// Close waits for borrowed connections and closes all.
+func (d *DB) Close() {
+	d.write.Close()
+	d.read.Close()
+}
+
+// Write runs fn in one SERIALIZABLE transaction. fn may run any number of times and must reset what it captures.
+func (d *DB) Write(ctx context.Context, fn func(pgx.Tx) error) error {
+	return Classify(d.Engine.transact(ctx, d.write, fn))
+}
+
+// Writer lends a connection that writes, for transactions that count their own round trips. The caller releases it.
+func (d *DB) Writer(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := d.write.Acquire(ctx)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("borrow a connection: %w", err))
+	}
+	return conn, nil
+}
+
+// Reader returns the pool for strong reads of a single statement, or of several that need not agree.
+func (d *DB) Reader() *pgxpool.Pool { return d.read }
+
+// Snapshot runs fn on a connection that sees one instant of the books, for as long as fn likes, without locking anything.
+func (d *DB) Snapshot(ctx context.Context, fn func(*pgx.Conn) error) error {
+	conn, err := d.read.Acquire(ctx)
+	if err != nil {
+		return Classify(fmt.Errorf("borrow a connection: %w", err))
+	}
+	defer conn.Release()
+	if err := d.Engine.beginSnapshot(ctx, conn.Conn()); err != nil {
+		return Classify(err)
+	}
+	err = fn(conn.Conn())
+	if _, end := conn.Exec(context.WithoutCancel(ctx), `COMMIT`); end != nil && err == nil {
+		err = fmt.Errorf("end a snapshot: %w", end)
+	}
+	return Classify(err)
+}
+
+// Ping says whether the database answers.
+func (d *DB) Ping(ctx context.Context) error { return Classify(d.read.Ping(ctx)) }
+
+func or[T int | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+func orText(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
