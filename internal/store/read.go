@@ -1,0 +1,280 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/meridian-ledger/meridian/internal/db"
+	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+)
+
+var zeroTime time.Time
+
+func compareText[S ~string](a, b S) int { return strings.Compare(string(a), string(b)) }
+
+const sqlSelectAccount = `
+SELECT ` + accountReading + `
+FROM account a WHERE a.home = $1 AND a.ledger_id = $2 AND a.id = $3`
+
+// Account implements ledger.Service.
+func (s *Store) Account(ctx context.Context, ref ledger.Ref, asOf time.Time) (ledger.Account, error) {
+	l, err := s.Ledger(ctx, ref.Ledger)
+	if err != nil {
+		return ledger.Account{}, err
+	}
+	found, err := s.queryAccounts(ctx, sqlSelectAccount, l.Home, ref.Ledger, ref.Account)
+	if err != nil {
+		return ledger.Account{}, err
+	}
+	if len(found) == 0 {
+		return ledger.Account{}, errs.ErrAccountNotFound.With("ledger", ref.Ledger).With("account_id", ref.Account)
+	}
+	if asOf.IsZero() || !found[0].ChangedAt.After(asOf) {
+		return found[0], nil
+	}
+	return s.accountAsOf(ctx, found[0], asOf)
+}
+
+const sqlSumEntries = `
+SELECT coalesce(sum(CASE WHEN amount < 0 THEN -amount ELSE 0 END), 0)::text, coalesce(sum(CASE WHEN amount > 0 THEN amount ELSE 0 END), 0)::text
+FROM entry WHERE home = $1 AND ledger_id = $2 AND account_id = $3 AND sequence <= $4`
+
+const sqlSelectEntryState = `
+SELECT balance::text, pending_debits::text, pending_credits::text, recorded_at
+FROM entry WHERE home = $1 AND ledger_id = $2 AND account_id = $3 AND sequence = $4`
+
+// accountAsOf puts the account back to the newest entry that was recorded by then.
+func (s *Store) accountAsOf(ctx context.Context, a ledger.Account, asOf time.Time) (ledger.Account, error) {
+	after, err := s.firstSince(ctx, a, asOf.Add(time.Microsecond))
+	if err != nil {
+		return ledger.Account{}, err
+	}
+	a.Balances, a.Sequence, a.ChangedAt = ledger.Balances{}, after-1, a.OpenedAt
+	if a.Sequence == 0 {
+		return a, nil
+	}
+	key := []any{a.Home, a.Ref.Ledger, a.Ref.Account, a.Sequence}
+	batch := &pgx.Batch{}
+	var balance digits
+	batch.Queue(sqlSelectEntryState, key...).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&balance, into(&a.PendingDebits), into(&a.PendingCredits), &a.ChangedAt)
+	})
+	batch.Queue(sqlSumEntries, key...).QueryRow(func(row pgx.Row) error {
+		return row.Scan(into(&a.PostedDebits), into(&a.PostedCredits))
+	})
+	if err := s.db.Reader().SendBatch(ctx, batch).Close(); err != nil {
+		return ledger.Account{}, db.Classify(fmt.Errorf("read account %s as of %s: %w", a.Ref, asOf, err))
+	}
+	a.ChangedAt = a.ChangedAt.UTC()
+	return a, nil
+}
+
+const sqlSelectRecordedAt = `
+SELECT recorded_at FROM entry WHERE home = $1 AND ledger_id = $2 AND account_id = $3 AND sequence = $4`
+
+// firstSince returns the sequence of the first entry recorded at t or later, or one past the newest. Recorded times of one account never
+// run backwards, so a binary search by primary key finds it, in a logarithm of round trips; an index by time would cost every write.
+func (s *Store) firstSince(ctx context.Context, a ledger.Account, t time.Time) (int64, error) {
+	low, high := int64(1), a.Sequence+1
+	for low < high {
+		middle := low + (high-low)/2
+		var recorded time.Time
+		err := s.db.Reader().QueryRow(ctx, sqlSelectRecordedAt, a.Home, a.Ref.Ledger, a.Ref.Account, middle).Scan(&recorded)
+		if err != nil {
+			return 0, db.Classify(fmt.Errorf("search the statement of %s: %w", a.Ref, err))
+		}
+		if recorded.Before(t) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+const sqlListAccounts = `
+SELECT ` + accountReading + `
+FROM account a WHERE a.home = $1 AND a.ledger_id = $2 AND a.id > $3 ORDER BY a.id LIMIT $4`
+
+// Accounts implements ledger.Service.
+func (s *Store) Accounts(ctx context.Context, key id.Ledger, after id.Account, limit int) ([]ledger.Account, error) {
+	l, err := s.Ledger(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return s.queryAccounts(ctx, sqlListAccounts, l.Home, key, after, limit)
+}
+
+func (s *Store) queryAccounts(ctx context.Context, sql string, args ...any) ([]ledger.Account, error) {
+	rows, _ := s.db.Reader().Query(ctx, sql, args...) // the error comes back from the loop
+	var found []ledger.Account
+	err := eachAccount(rows, func(a ledger.Account) error {
+		found = append(found, a)
+		return nil
+	})
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("read accounts: %w", err))
+	}
+	return found, nil
+}
+
+const entryReading = `sequence, origin_ledger_id, transaction_id, line, kind, amount::text, balance::text, pending_debits::text,
+    pending_credits::text, effective_at, recorded_at`
+
+const sqlListEntries = `
+SELECT ` + entryReading + `
+FROM entry WHERE home = $1 AND ledger_id = $2 AND account_id = $3 AND sequence >= $4 AND sequence < $5
+ORDER BY sequence LIMIT $6`
+
+const sqlListEntriesBackward = `
+SELECT ` + entryReading + `
+FROM entry WHERE home = $1 AND ledger_id = $2 AND account_id = $3 AND sequence >= $4 AND sequence < $5
+ORDER BY sequence DESC LIMIT $6`
+
+// Entries implements ledger.Service.
+func (s *Store) Entries(ctx context.Context, ref ledger.Ref, page ledger.EntryPage) ([]ledger.StatementLine, error) {
+	a, err := s.Account(ctx, ref, zeroTime)
+	if err != nil {
+		return nil, err
+	}
+	from, to := int64(1), a.Sequence+1
+	if !page.From.IsZero() {
+		if from, err = s.firstSince(ctx, a, page.From); err != nil {
+			return nil, err
+		}
+	}
+	if !page.To.IsZero() {
+		if to, err = s.firstSince(ctx, a, page.To); err != nil {
+			return nil, err
+		}
+	}
+	sql := sqlListEntries
+	if page.Backward {
+		sql, to = sqlListEntriesBackward, min(to, cmp.Or(page.Before, to))
+	} else {
+		from = max(from, page.After+1)
+	}
+	rows, _ := s.db.Reader().Query(ctx, sql, a.Home, ref.Ledger, ref.Account, from, to, page.Limit) // the error comes back from the loop
+	var lines []ledger.StatementLine
+	line := ledger.StatementLine{Entry: ledger.Entry{Ref: ref}}
+	_, err = pgx.ForEachRow(rows, []any{
+		&line.Sequence, &line.Origin, (*[16]byte)(&line.Transaction), &line.Line, &line.Kind, into(&line.Amount), into(&line.Balance),
+		into(&line.PendingDebits), into(&line.PendingCredits), &line.EffectiveAt, &line.RecordedAt,
+	}, func() error {
+		line.EffectiveAt, line.RecordedAt = line.EffectiveAt.UTC(), line.RecordedAt.UTC()
+		lines = append(lines, line)
+		return nil
+	})
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("read the statement of %s: %w", ref, err))
+	}
+	return lines, nil
+}
+
+const sqlSelectRecord = `
+SELECT ` + recordReading + `
+FROM journal j WHERE j.home = $1 AND j.ledger_id = $2 AND j.id = $3`
+
+// Transaction implements ledger.Service.
+func (s *Store) Transaction(ctx context.Context, key id.Ledger, transaction id.Transaction) (ledger.Record, error) {
+	l, err := s.Ledger(ctx, key)
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	found, err := s.queryRecords(ctx, sqlSelectRecord, l.Home, key, [16]byte(transaction))
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	if len(found) == 0 {
+		return ledger.Record{}, errs.ErrTransactionNotFound.With("ledger", key).With("transaction_id", transaction)
+	}
+	return found[0], nil
+}
+
+const sqlSelectByReference = `
+SELECT ` + recordReading + `
+FROM journal j WHERE j.home = $1 AND j.ledger_id = $2 AND j.reference = $3 ORDER BY j.recorded_at DESC, j.id LIMIT $4`
+
+// TransactionsByReference implements ledger.Service.
+func (s *Store) TransactionsByReference(ctx context.Context, key id.Ledger, reference string, limit int) ([]ledger.Record, error) {
+	l, err := s.Ledger(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return s.queryRecords(ctx, sqlSelectByReference, l.Home, key, reference, limit)
+}
+
+func (s *Store) queryRecords(ctx context.Context, sql string, args ...any) ([]ledger.Record, error) {
+	rows, _ := s.db.Reader().Query(ctx, sql, args...) // the error comes back from the loop
+	var found []ledger.Record
+	err := eachRecord(rows, func(r ledger.Record) error {
+		found = append(found, r)
+		return nil
+	})
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("read transactions: %w", err))
+	}
+	return found, nil
+}
+
+const sqlTrialBalance = `
+SELECT asset, scale, count(*), sum(posted_debits)::text, sum(posted_credits)::text, sum(pending_debits)::text, sum(pending_credits)::text
+FROM account WHERE home = $1 AND ledger_id = $2 GROUP BY asset, scale ORDER BY asset`
+
+// TrialBalance implements ledger.Service. One statement is one snapshot on both engines.
+func (s *Store) TrialBalance(ctx context.Context, key id.Ledger) ([]ledger.TrialLine, error) {
+	l, err := s.Ledger(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	rows, _ := s.db.Reader().Query(ctx, sqlTrialBalance, l.Home, key) // the error comes back from the loop
+	var lines []ledger.TrialLine
+	var t ledger.TrialLine
+	_, err = pgx.ForEachRow(rows, []any{
+		&t.Asset.Code, &t.Asset.Scale, &t.Accounts, into(&t.PostedDebits), into(&t.PostedCredits), into(&t.PendingDebits), into(&t.PendingCredits),
+	}, func() error {
+		lines = append(lines, t)
+		return nil
+	})
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("add up ledger %s: %w", key, err))
+	}
+	return lines, nil
+}
+
+const sqlSelectHoldAccounts = `SELECT from_account, to_account FROM hold WHERE home = $1 AND ledger_id = $2 AND id = $3`
+
+// Behind returns the accounts behind the target of a command, or none where the target is not there. They never change, so that what it
+// says holds when the command is executed.
+func (s *Store) Behind(ctx context.Context, c ledger.Command) ([]ledger.Ref, error) {
+	if c.Kind == ledger.KindReverse {
+		r, err := s.Transaction(ctx, c.Ledger, c.Target)
+		if errors.Is(err, errs.ErrTransactionNotFound) {
+			return nil, nil
+		}
+		return r.Outcome.Behind(), err
+	}
+	l, err := s.Ledger(ctx, c.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	h := ledger.Hold{Ledger: c.Ledger}
+	rows, _ := s.db.Reader().Query(ctx, sqlSelectHoldAccounts, l.Home, c.Ledger, [16]byte(c.Target)) // the error comes back from the loop
+	var behind []ledger.Ref
+	_, err = pgx.ForEachRow(rows, []any{&h.From, &h.To}, func() error {
+		behind = h.Behind()
+		return nil
+	})
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("look up hold %s: %w", c.Target, err))
+	}
+	return behind, nil
+}

@@ -1,0 +1,260 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
+)
+
+// Amounts travel as text in both directions: 38 digits fit no integer of the driver, and DECIMAL read through a big.Float or a
+// float64 would be a way to lose a cent. The columns are listed once for inserts and once, cast, for reads.
+const (
+	accountColumns = `home, ledger_id, id, asset, scale, normal_side, posted_debits, posted_credits, pending_debits, pending_credits,
+    sequence, min_available, max_balance, status, metadata, opened_at, changed_at`
+	accountReading = `a.home, a.ledger_id, a.id, a.asset, a.scale, a.normal_side, a.posted_debits::text, a.posted_credits::text,
+    a.pending_debits::text, a.pending_credits::text, a.sequence, a.min_available::text, a.max_balance::text, a.status, a.metadata,
+    a.opened_at, a.changed_at`
+
+	holdColumns = `home, ledger_id, id, from_account, to_account, asset, scale, amount, captured, status, expires_at`
+	holdReading = `h.home, h.ledger_id, h.id, h.from_account, h.to_account, h.asset, h.scale, h.amount::text, h.captured::text, h.status,
+    h.expires_at`
+
+	recordReading = `j.home, j.ledger_id, j.id, j.idempotency_key, j.kind, j.outcome, j.reason, j.detail, j.entries, j.request,
+    j.request_hash, j.reference, j.correlation_id, j.trace_id, j.target, j.reverses, j.effective_at, j.recorded_at`
+)
+
+// digits scans a DECIMAL that was cast to text.
+type digits money.Amount
+
+// ScanText implements pgtype.TextScanner.
+func (d *digits) ScanText(v pgtype.Text) error {
+	if !v.Valid {
+		return fmt.Errorf("an amount is never NULL")
+	}
+	a, err := money.Parse(v.String)
+	*d = digits(a)
+	return err
+}
+
+// bound scans a limit, where NULL is none.
+type bound ledger.Limit
+
+// ScanText implements pgtype.TextScanner.
+func (l *bound) ScanText(v pgtype.Text) error {
+	*l = bound{}
+	if !v.Valid {
+		return nil
+	}
+	a, err := money.Parse(v.String)
+	*l = bound(ledger.AtLimit(a))
+	return err
+}
+
+func into(a *money.Amount) *digits { return (*digits)(a) }
+
+func eachAccount(rows pgx.Rows, fn func(ledger.Account) error) error {
+	var a ledger.Account
+	var side string
+	into := []any{
+		&a.Home, &a.Ref.Ledger, &a.Ref.Account, &a.Asset.Code, &a.Asset.Scale, &side, into(&a.PostedDebits), into(&a.PostedCredits),
+		into(&a.PendingDebits), into(&a.PendingCredits), &a.Sequence, (*bound)(&a.Floor), (*bound)(&a.Ceiling), &a.Status, &a.Metadata,
+		&a.OpenedAt, &a.ChangedAt,
+	}
+	_, err := pgx.ForEachRow(rows, into, func() error {
+		if err := a.Normal.UnmarshalText([]byte(side)); err != nil {
+			return fmt.Errorf("account %s: %w", a.Ref, err)
+		}
+		a.OpenedAt, a.ChangedAt = a.OpenedAt.UTC(), a.ChangedAt.UTC()
+		if len(a.Metadata) == 0 {
+			a.Metadata = nil
+		}
+		found := a
+		a.Metadata = nil // the next row must not write into this one's map
+		return fn(found)
+	})
+	return err
+}
+
+func eachHold(rows pgx.Rows, fn func(ledger.Hold) error) error {
+	var h ledger.Hold
+	_, err := pgx.ForEachRow(rows, []any{
+		&h.Home, &h.Ledger, (*[16]byte)(&h.ID), &h.From, &h.To, &h.Asset.Code, &h.Asset.Scale, into(&h.Amount), into(&h.Captured),
+		&h.Status, &h.ExpiresAt,
+	}, func() error {
+		h.ExpiresAt = h.ExpiresAt.UTC()
+		return fn(h)
+	})
+	return err
+}
+
+func eachRecord(rows pgx.Rows, fn func(ledger.Record) error) error {
+	var r ledger.Record
+	var o ledger.Outcome
+	var reason, reference, correlation, trace *string
+	var detail, entries, hash []byte
+	var target, reverses pgtype.UUID
+	_, err := pgx.ForEachRow(rows, []any{
+		&r.Home, &o.Ledger, (*[16]byte)(&o.Transaction), &o.Key, &o.Kind, &o.Decided, &reason, &detail, &entries, &r.Request, &hash,
+		&reference, &correlation, &trace, &target, &reverses, &o.EffectiveAt, &o.RecordedAt,
+	}, func() error {
+		found, answer := r, o
+		found.Request = append([]byte(nil), r.Request...)
+		found.RequestHash = [32]byte(hash)
+		found.Reference, found.Correlation, found.TraceID = value(reference), value(correlation), value(trace)
+		found.Target, found.Reverses = target.Bytes, reverses.Bytes
+		answer.Reason = errs.Reason(value(reason))
+		answer.EffectiveAt, answer.RecordedAt = o.EffectiveAt.UTC(), o.RecordedAt.UTC()
+		if err := readOutcome(&answer, entries, detail); err != nil {
+			return fmt.Errorf("journal row %s: %w", o.Transaction, err)
+		}
+		found.Outcome = answer
+		return fn(found)
+	})
+	return err
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// entryJSON is an entry as the journal carries it, for the change stream and for replays. The ledger is left out where it is the
+// journal row's own.
+type entryJSON struct {
+	Ledger         id.Ledger    `json:"ledger,omitempty"`
+	Account        id.Account   `json:"account"`
+	Sequence       int64        `json:"sequence"`
+	Amount         money.Amount `json:"amount"`
+	Balance        money.Amount `json:"balance"`
+	PendingDebits  money.Amount `json:"pending_debits,omitzero"`
+	PendingCredits money.Amount `json:"pending_credits,omitzero"`
+}
+
+// detailJSONForm is what else an outcome says.
+type detailJSONForm struct {
+	Facts   map[string]string `json:"facts,omitempty"`
+	Hold    *holdJSON         `json:"hold,omitempty"`
+	Account *accountJSON      `json:"account,omitempty"`
+}
+
+type holdJSON struct {
+	ledger.Hold
+	Asset money.Asset `json:"asset"`
+}
+
+type accountJSON struct {
+	Account  id.Account      `json:"account"`
+	Home     id.Home         `json:"home"`
+	Asset    money.Asset     `json:"asset"`
+	Normal   ledger.Side     `json:"normal_side"`
+	Floor    *money.Amount   `json:"min_available,omitempty"`
+	Ceiling  *money.Amount   `json:"max_balance,omitempty"`
+	Status   ledger.Status   `json:"status"`
+	Metadata ledger.Metadata `json:"metadata,omitempty"`
+	Totals   ledger.Balances `json:"totals"`
+	Sequence int64           `json:"sequence"`
+	OpenedAt time.Time       `json:"opened_at"`
+}
+
+func entriesJSON(o *ledger.Outcome) string {
+	if len(o.Entries) == 0 {
+		return `[]`
+	}
+	lines := make([]entryJSON, len(o.Entries))
+	for i, e := range o.Entries {
+		lines[i] = entryJSON{
+			Ledger: e.Ref.Ledger, Account: e.Ref.Account, Sequence: e.Sequence, Amount: e.Amount, Balance: e.Balance,
+			PendingDebits: e.PendingDebits, PendingCredits: e.PendingCredits,
+		}
+		if e.Ref.Ledger == o.Ledger {
+			lines[i].Ledger = ""
+		}
+	}
+	return mustJSON(lines)
+}
+
+func detailJSON(o *ledger.Outcome) *string {
+	form := detailJSONForm{Facts: o.Detail}
+	if h := o.Hold; h != nil {
+		form.Hold = &holdJSON{Hold: *h, Asset: h.Asset}
+	}
+	if a := o.Account; a != nil {
+		form.Account = &accountJSON{
+			Account: a.Ref.Account, Home: a.Home, Asset: a.Asset, Normal: a.Normal, Floor: amountOf(a.Floor), Ceiling: amountOf(a.Ceiling),
+			Status: a.Status, Metadata: a.Metadata, Totals: a.Balances, Sequence: a.Sequence, OpenedAt: a.OpenedAt,
+		}
+	}
+	if form.Hold == nil && form.Account == nil && len(form.Facts) == 0 {
+		return nil
+	}
+	s := mustJSON(form)
+	return &s
+}
+
+func readOutcome(o *ledger.Outcome, entries, detail []byte) error {
+	var lines []entryJSON
+	if err := json.Unmarshal(entries, &lines); err != nil {
+		return fmt.Errorf("read its entries: %w", err)
+	}
+	for _, l := range lines {
+		ref := ledger.Ref{Ledger: l.Ledger, Account: l.Account}
+		if ref.Ledger == "" {
+			ref.Ledger = o.Ledger
+		}
+		o.Entries = append(o.Entries, ledger.Entry{
+			Ref: ref, Sequence: l.Sequence, Amount: l.Amount, Balance: l.Balance, PendingDebits: l.PendingDebits, PendingCredits: l.PendingCredits,
+		})
+	}
+	if len(detail) == 0 {
+		return nil
+	}
+	var form detailJSONForm
+	if err := json.Unmarshal(detail, &form); err != nil {
+		return fmt.Errorf("read its detail: %w", err)
+	}
+	o.Detail = form.Facts
+	if h := form.Hold; h != nil {
+		h.Hold.Ledger, h.Hold.Asset = o.Ledger, h.Asset
+		o.Hold = &h.Hold
+	}
+	if a := form.Account; a != nil {
+		o.Account = &ledger.Account{
+			Home: a.Home, Ref: ledger.Ref{Ledger: o.Ledger, Account: a.Account}, Asset: a.Asset, Normal: a.Normal, Floor: limitOf(a.Floor),
+			Ceiling: limitOf(a.Ceiling), Status: a.Status, Metadata: a.Metadata, Balances: a.Totals, Sequence: a.Sequence,
+			OpenedAt: a.OpenedAt, ChangedAt: o.RecordedAt,
+		}
+	}
+	return nil
+}
+
+func amountOf(l ledger.Limit) *money.Amount {
+	if !l.Set {
+		return nil
+	}
+	return &l.Amount
+}
+
+func limitOf(a *money.Amount) ledger.Limit {
+	if a == nil {
+		return ledger.Limit{}
+	}
+	return ledger.AtLimit(*a)
+}
+
+func mustJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("values of texts and integers always marshal: %v", err))
+	}
+	return string(b)
+}
