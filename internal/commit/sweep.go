@@ -1,0 +1,51 @@
+package commit
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/ledger"
+)
+
+// Expiries lists holds whose time is over and that still hold money.
+type Expiries interface {
+	ExpiredHolds(ctx context.Context, limit int) ([]ledger.Hold, error)
+}
+
+const sweepBatch = 500
+
+// Sweep releases expired holds until the context ends, looking about once an interval. Every node may run it: the command that expires a
+// hold has the same key everywhere, so that it happens once.
+func (c *Committer) Sweep(ctx context.Context, holds Expiries, interval time.Duration) {
+	for {
+		full, err := c.sweep(ctx, holds)
+		if err != nil && ctx.Err() == nil {
+			c.o.Log.Warn("expired holds could not be released; will try again", "error", err)
+		}
+		wait := interval/2 + time.Duration(rand.Int64N(int64(interval))) //nolint:gosec // jitter, so that nodes take turns
+		if full && err == nil {
+			wait = 0
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (c *Committer) sweep(ctx context.Context, holds Expiries) (full bool, err error) {
+	expired, err := holds.ExpiredHolds(ctx, sweepBatch)
+	if err != nil || len(expired) == 0 {
+		return false, err
+	}
+	for _, h := range expired { // one by one: a batch of many would lock all their accounts at once
+		if _, err := c.Execute(ctx, ledger.Batch{Commands: []ledger.Command{ledger.ExpireCommand(h)}}); err != nil {
+			return false, err
+		}
+	}
+	return len(expired) >= sweepBatch, nil
+}
