@@ -1,0 +1,43 @@
+-- tables without a home live in the primary region, europe-west1.
+ALTER DATABASE "meridian" SET PRIMARY REGION "europe-west1";
+
+-- a quorum stands in one region: commits are near, a lost zone costs nothing.
+ALTER DATABASE "meridian" SURVIVE ZONE FAILURE;
+
+-- the home of a row of account says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'eu' THEN 'europe-west1'
+END) STORED NOT NULL;
+
+-- each row of account and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of journal says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."journal" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'eu' THEN 'europe-west1'
+END) STORED NOT NULL;
+
+-- each row of journal and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."journal" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of entry says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."entry" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'eu' THEN 'europe-west1'
+END) STORED NOT NULL;
+
+-- each row of entry and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."entry" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of hold says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."hold" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'eu' THEN 'europe-west1'
+END) STORED NOT NULL;
+
+-- each row of hold and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- every region reads ledger from a copy of its own; the rare writes to it wait for all regions.
+ALTER TABLE "meridian"."public"."ledger" SET LOCALITY GLOBAL;
+
+-- every region reads asset from a copy of its own; the rare writes to it wait for all regions.
+ALTER TABLE "meridian"."public"."asset" SET LOCALITY GLOBAL;

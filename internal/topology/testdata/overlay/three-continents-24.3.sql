@@ -1,0 +1,57 @@
+-- tables without a home live in the primary region, us-east1.
+ALTER DATABASE "meridian" SET PRIMARY REGION "us-east1";
+
+-- the database may keep replicas in europe-west1.
+ALTER DATABASE "meridian" ADD REGION IF NOT EXISTS "europe-west1";
+
+-- the database may keep replicas in asia-northeast1.
+ALTER DATABASE "meridian" ADD REGION IF NOT EXISTS "asia-northeast1";
+
+-- a quorum spans two regions: a lost region costs nothing, a commit waits for the nearest other one.
+ALTER DATABASE "meridian" SURVIVE REGION FAILURE;
+
+-- the home of a row of account says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of account and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of journal says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."journal" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of journal and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."journal" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of entry says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."entry" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of entry and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."entry" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of hold says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."hold" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of hold and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- every region reads ledger from a copy of its own; the rare writes to it wait for all regions.
+ALTER TABLE "meridian"."public"."ledger" SET LOCALITY GLOBAL;
+
+-- every region reads asset from a copy of its own; the rare writes to it wait for all regions.
+ALTER TABLE "meridian"."public"."asset" SET LOCALITY GLOBAL;
