@@ -1,0 +1,126 @@
+// Package rpc is the ledger on the wire: Connect, gRPC, gRPC-Web and JSON on one port, and a client that implements the same
+// ledger.Service.
+//
+// It promises that invalid input ends here as invalid_argument with the field named, that a client sees reasons and never a driver's
+// text, and that errors.Is holds on both sides. It relies on a ledger.Service for everything else. parse.go turns requests into typed
+// values, render.go outcomes into answers, errors.go has the table of codes, wallet.go the small contract, client.go the client.
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	connectcors "connectrpc.com/cors"
+	"connectrpc.com/grpcreflect"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/cors"
+
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
+)
+
+// Options of a handler. The zero value works.
+type Options struct {
+	DefaultLedger  id.Ledger                   // of requests that name none
+	Ready          func(context.Context) error // why this node should get no traffic, or nil
+	Metrics        http.Handler                // of /metrics
+	Registerer     prometheus.Registerer
+	Log            *slog.Logger
+	AllowedOrigins []string            // of browsers
+	Tracing        connect.Interceptor // OpenTelemetry, where it is on
+}
+
+// NewHandler mounts the services, the small contract of wallets, health, readiness, metrics and reflection.
+func NewHandler(svc ledger.Service, o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Ready == nil {
+		o.Ready = func(context.Context) error { return nil }
+	}
+	interceptors := []connect.Interceptor{newObserver(o.Log, o.Registerer)}
+	if o.Tracing != nil {
+		interceptors = append([]connect.Interceptor{o.Tracing}, interceptors...)
+	}
+	common := []connect.HandlerOption{
+		connect.WithCodec(jsonCodec{}), connect.WithInterceptors(interceptors...),
+		connect.WithCompression("gzip", newDecompressor, newCompressor), connect.WithCompressMinBytes(4 << 10),
+	}
+	h := &handler{svc: svc, fallback: o.DefaultLedger}
+	mux := http.NewServeMux()
+	mux.Handle(ledgerv1connect.NewLedgerServiceHandler(h, common...))
+	mux.Handle(ledgerv1connect.NewTransactionServiceHandler(h, common...))
+	mux.Handle(ledgerv1connect.NewQueryServiceHandler(h, common...))
+	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
+	(&health{ready: o.Ready}).handle(mux, common...)
+	reflector := grpcreflect.NewStaticReflector(append(services(), healthName)...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") })
+	mux.HandleFunc("GET /readyz", readiness(o.Ready))
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	return browsers(o.AllowedOrigins, aliases(limited(mux)))
+}
+
+func services() []string {
+	return []string{
+		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
+		ledgerv1connect.WalletServiceName,
+	}
+}
+
+// readiness answers load balancers: 200, or 503 with the reason.
+func readiness(ready func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := ready(r.Context()); err != nil {
+			writeStatus(w, http.StatusServiceUnavailable, "not ready", toWire(err).Message())
+			return
+		}
+		writeStatus(w, http.StatusOK, "ready", "")
+	}
+}
+
+func writeStatus(w http.ResponseWriter, code int, status, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(struct { // the client went away
+		Status string `json:"status"`
+		Reason string `json:"reason,omitempty"`
+	}{status, reason})
+}
+
+// browsers lets pages of the given origins call.
+func browsers(origins []string, next http.Handler) http.Handler {
+	if len(origins) == 0 {
+		return next
+	}
+	ours := append([]string{headerTrace, "Traceparent"}, append(keyHeaders, ledgerHeaders...)...)
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: connectcors.AllowedMethods(),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), ours...),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), headerTrace, headerReplayed, headerTransaction, "Retry-After"),
+		MaxAge:         int((2 * time.Hour).Seconds()),
+	}).Handler(next)
+}
+
+// NewServer returns a server for HTTP/1.1 and HTTP/2, in clear or, with a configuration, over TLS. Timeouts bound what a slow or silent
+// client can hold; a call itself is bounded by its own deadline.
+func NewServer(handler http.Handler, config *tls.Config) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: handler, TLSConfig: config, Protocols: &protocols,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+}
