@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+)
+
+// demoSummary is the machine's view of a run.
+type demoSummary struct {
+	Engine       string              `json:"engine"`
+	Seed         uint64              `json:"seed"`
+	ImportedRows int64               `json:"imported_rows"`
+	Commands     int                 `json:"commands"`
+	Kinds        map[ledger.Kind]int `json:"kinds"`
+	Posted       int                 `json:"posted"`
+	Declines     map[errs.Reason]int `json:"declines"`
+	Replays      int                 `json:"replays"`
+	PerSecond    float64             `json:"commands_per_second"`
+	LatencyMS    map[string]float64  `json:"latency_ms"`
+	Killed       string              `json:"killed_node"`
+	FailedCalls  int                 `json:"failed_calls"`
+	Moved        int                 `json:"commands_answered_elsewhere"`
+	WorstMS      float64             `json:"slowest_of_them_ms"`
+	Repeats      int                 `json:"repeats_checked"`
+	Accounts     int                 `json:"accounts_checked"`
+	Proven       bool                `json:"proven"`
+	Problems     []string            `json:"problems"`
+	Seconds      float64             `json:"seconds"`
+}
+
+func (d *demo) summary() demoSummary {
+	h := d.history
+	latency := map[string]float64{}
+	for name, q := range map[string]float64{"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100} {
+		latency[name] = ms(h.Latency.ValueAtQuantile(q))
+	}
+	return demoSummary{
+		Engine: d.local.engine.Name + " " + d.local.engine.Version, Seed: h.Seed, ImportedRows: d.imported.Rows, Commands: len(h.Answers),
+		Kinds: h.Kinds, Posted: h.Posted(), Declines: h.Declines, Replays: h.Replays, PerSecond: float64(len(h.Answers)) / h.Elapsed.Seconds(),
+		LatencyMS: latency, Killed: d.killed, FailedCalls: h.Failed, Moved: h.Moved, WorstMS: float64(h.Worst.Microseconds()) / 1000,
+		Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: d.problems, Seconds: d.elapsed.Seconds(),
+	}
+}
+
+func ms(micros int64) float64 { return float64(micros) / 1000 }
+
+// print is the summary that a person reads.
+func (d *demo) print() {
+	s, h := d.summary(), d.history
+	d.headline("What happened")
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(d.w, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("engine", "%s", s.Engine)
+	line("imported", "%s rows at %.0f rows/s", grouped(fmt.Sprint(s.ImportedRows)), d.imported.Rate())
+	line("commands", "%s in %s: %s a second through %d nodes", grouped(fmt.Sprint(s.Commands)), h.Elapsed.Round(10*time.Millisecond),
+		grouped(fmt.Sprintf("%.0f", s.PerSecond)), len(d.local.nodes))
+	line("posted", "%s", grouped(fmt.Sprint(s.Posted)))
+	for _, kind := range slices.Sorted(maps.Keys(h.Kinds)) {
+		line("", "  %-10s %8s", kind, grouped(fmt.Sprint(h.Kinds[kind])))
+	}
+	line("declined", "%s", grouped(fmt.Sprint(s.Commands-s.Posted)))
+	for _, reason := range slices.Sorted(maps.Keys(h.Declines)) {
+		line("", "  %-22s %8s", reason, grouped(fmt.Sprint(h.Declines[reason])))
+	}
+	line("replays", "%s repeats of a key got the same answer again", grouped(fmt.Sprint(s.Replays)))
+	line("latency", "p50 %.1f ms   p90 %.1f ms   p99 %.1f ms   p99.9 %.1f ms   max %.0f ms",
+		s.LatencyMS["p50"], s.LatencyMS["p90"], s.LatencyMS["p99"], s.LatencyMS["p99.9"], s.LatencyMS["max"])
+	d.printHistogram()
+	line("the kill", "%s: %d calls failed, %d commands were answered elsewhere, the slowest of them after %.0f ms; none was lost, none doubled",
+		s.Killed, s.FailedCalls, s.Moved, s.WorstMS)
+	line("checked", "%s repeats against their first answers, %s balances against what clients were told", grouped(fmt.Sprint(s.Repeats)), grouped(fmt.Sprint(s.Accounts)))
+	if s.Proven {
+		fmt.Fprintf(d.w, "\n\x1b[1;32m  ✓ The books are right, to the last unit.\x1b[0m  (%s in all)\n", d.elapsed.Round(100*time.Millisecond))
+		return
+	}
+	fmt.Fprintf(d.w, "\n\x1b[1;31m  ✗ Something is off:\x1b[0m\n")
+	for _, p := range d.problems[:min(len(d.problems), 20)] {
+		fmt.Fprintln(d.w, "    "+p)
+	}
+	fmt.Fprintf(d.w, "  %d in all; seed %d\n", len(d.problems), s.Seed)
+}
+
+// printHistogram draws the latencies in steps of a factor of two.
+func (d *demo) printHistogram() {
+	const from, steps, width = 500, 12, 44 // microseconds
+	counts := make([]int64, steps+1)
+	var most int64
+	for _, bar := range d.history.Latency.Distribution() {
+		i, bound := 0, int64(from)
+		for i < steps && bar.To > bound {
+			i, bound = i+1, 2*bound
+		}
+		counts[i] += bar.Count
+		most = max(most, counts[i])
+	}
+	bound := float64(from) / 1000
+	for i, n := range counts {
+		if n > 0 {
+			label := fmt.Sprintf("≤ %g ms", bound)
+			if i == steps {
+				label = "more"
+			}
+			bar := strings.Repeat("█", int(n*width/most))
+			if bar == "" {
+				bar = "▏"
+			}
+			fmt.Fprintf(d.w, "  %12s %9s %s\n", label, grouped(fmt.Sprint(n)), bar)
+		}
+		bound *= 2
+	}
+}
+
+// grouped sets commas between thousands.
+func grouped(number string) string {
+	whole, fraction, _ := strings.Cut(number, ".")
+	sign := ""
+	if strings.HasPrefix(whole, "-") {
+		sign, whole = "-", whole[1:]
+	}
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if fraction != "" {
+		fraction = "." + fraction
+	}
+	return sign + whole + fraction
+}

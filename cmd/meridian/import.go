@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-ledger/meridian/internal/importer"
+)
+
+func importCommand() *cobra.Command {
+	var f clientFlags
+	var mapping string
+	var strict, asJSON, quiet bool
+	var batch int
+	cmd := &cobra.Command{
+		Use:   "import --map FILE CSV",
+		Short: "Load the export of a bank or a payment provider",
+		Long: `Read a CSV file row by row through a mapping file, which says what each column means: amounts, dates, accounts and counter accounts, which
+are opened on the fly. examples/ has mappings to start from.
+
+The id of a row becomes its idempotency key, so an import can be interrupted and run again, and a second run changes nothing. A row that
+is rejected is named with its line, and the import goes on; --strict ends at the first one.
+
+Exit code 0: all rows are in the books; 4: some were rejected; 1: it did not get to the end.`,
+		Example: "  meridian import --map examples/berka.yaml --ledger berka-cz ../shared/data/berka/trans.asc",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			svc, name, err := f.open()
+			if err != nil {
+				return err
+			}
+			m, err := importer.LoadMapping(mapping)
+			if err != nil {
+				return err
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return fmt.Errorf("read the export: %w", err)
+			}
+			defer file.Close() //nolint:errcheck // it was only read
+			o := importer.Options{Ledger: name, Strict: strict, Batch: batch}
+			if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+				o.TotalBytes = info.Size()
+			}
+			o.Reject = func(r importer.Rejected) { fmt.Fprintln(cmd.ErrOrStderr(), r) }
+			if !quiet && !asJSON {
+				o.Progress = func(p importer.Progress) { printProgress(cmd.ErrOrStderr(), p) }
+			}
+			summary, err := importer.Run(cmd.Context(), svc, m, file, o)
+			if o.Progress != nil {
+				fmt.Fprintln(cmd.ErrOrStderr())
+			}
+			return finishImport(cmd.OutOrStdout(), summary, err, asJSON)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&mapping, "map", "", "mapping file")
+	cmd.Flags().BoolVar(&strict, "strict", false, "end at the first row that is rejected")
+	cmd.Flags().IntVar(&batch, "batch", 500, "most commands sent at once, up to 1000")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "no progress")
+	jsonFlag(cmd, &asJSON)
+	_ = cmd.MarkFlagRequired("map")
+	return cmd
+}
+
+func printProgress(w io.Writer, p importer.Progress) {
+	share := ""
+	if p.TotalBytes > 0 {
+		share = fmt.Sprintf("%3d %%  ", 100*p.Bytes/p.TotalBytes)
+	}
+	fmt.Fprintf(w, "\r%s%d rows  %d posted  %d there already  %d rejected  %.0f rows/s ", share, p.Rows, p.Posted, p.Replayed, p.Rejected, p.Rate)
+}
+
+func finishImport(w io.Writer, s importer.Summary, failed error, asJSON bool) error {
+	if asJSON {
+		if err := printJSON(w, s); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(w, "%d rows: %d posted, %d there already, %d rejected, %d skipped; %d accounts opened; %s, %.0f rows/s\n",
+			s.Rows, s.Posted, s.Replayed, s.Rejected, s.Skipped, s.Opened, s.Elapsed.Round(time.Millisecond), s.Rate())
+	}
+	if failed != nil {
+		return fmt.Errorf("up to line %d every row has its answer; run the same command again to go on: %w", s.Line, failed)
+	}
+	if s.Rejected > 0 {
+		return silent{code: 4}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/rpc"
+	"github.com/meridian-ledger/meridian/internal/telemetry"
+)
+
+type serveFlags struct {
+	store         storeFlags
+	listen        string
+	region        string
+	defaultLedger string
+	tlsCert       string
+	tlsKey        string
+	origins       []string
+	logLevel      string
+	logFormat     string
+	otel          bool
+	drainDelay    time.Duration
+	drainTimeout  time.Duration
+	sweep         time.Duration
+	pprof         string
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a stateless server node",
+		Long: `A server node answers Connect, gRPC, gRPC-Web and JSON on one port: HTTP/1.1 and HTTP/2, in clear or with TLS. It keeps nothing: any
+number of nodes may share a database, in as many regions as the database has.
+
+On SIGTERM or ctrl-C it drains: /readyz fails at once, new commands are refused with "unavailable", groups in flight are finished and
+answered, and the process ends.`,
+		Example: `  meridian serve --database-url postgresql://meridian@db1,db2,db3:26257/ledger --region europe-west1 --default-ledger brand-eu
+  MERIDIAN_DATABASE_URL=… MERIDIAN_LISTEN=:7070 meridian serve --tls-cert server.crt --tls-key server.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := telemetry.Logger(cmd.OutOrStdout(), f.logFormat, f.logLevel)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), f, log)
+		},
+	}
+	f.store.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:7070", "address to listen on; port 0 takes a free one and logs it")
+	flags.StringVar(&f.region, "region", "local", "where this node runs; a label of its metrics, logs and traces")
+	flags.StringVar(&f.defaultLedger, "default-ledger", "", "ledger of requests that name none")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the server's certificate; with --tls-key turns TLS on")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "PEM file with the certificate's key")
+	flags.StringSliceVar(&f.origins, "allowed-origins", nil, "origins of browsers that may call, as in https://app.example.com")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "json", "json or text")
+	flags.BoolVar(&f.otel, "otel", false, "export traces, as the OTEL_* variables say")
+	flags.DurationVar(&f.drainDelay, "drain-delay", 0, "how long to go on serving after /readyz began to fail, for load balancers to notice")
+	flags.DurationVar(&f.drainTimeout, "drain-timeout", 20*time.Second, "how long requests in flight may take at the end")
+	flags.StringVar(&f.pprof, "pprof", "", "serve Go's profiles at this address of this machine, as in 127.0.0.1:6060; left out: nowhere")
+	flags.DurationVar(&f.sweep, "expiry-interval", time.Second, "about how often to look for holds whose time is over")
+	return cmd
+}
+
+func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
+	log = log.With("region", f.region)
+	ledger := id.Ledger("")
+	if f.defaultLedger != "" {
+		var err error
+		if ledger, err = id.ParseLedger(f.defaultLedger); err != nil {
+			return err
+		}
+	}
+	tracing, err := startTracing(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tracing.Close(context.WithoutCancel(ctx)) }() // a lost span is no reason to fail
+	gatherer, registry := telemetry.Registry(map[string]string{"region": f.region})
+	svc, err := openService(ctx, f.store, registry, tracing, log)
+	if err != nil {
+		return err
+	}
+	defer svc.db.Close()
+	tlsConfig, err := loadTLS(f)
+	if err != nil {
+		return err
+	}
+	spans, err := tracing.Calls()
+	if err != nil {
+		return err
+	}
+	handler := rpc.NewHandler(svc, rpc.Options{
+		DefaultLedger: ledger, Ready: svc.ready, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
+		Log: log, AllowedOrigins: f.origins, Tracing: spans,
+	})
+	if f.pprof != "" {
+		if err := profile(ctx, f.pprof, log); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", f.listen, err)
+	}
+	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
+	swept := make(chan struct{})
+	go func() { defer close(swept); svc.Sweep(sweepCtx, svc.Store, f.sweep) }()
+	defer func() { stopSweep(); <-swept }()
+	log.Info("serving", "address", listener.Addr().String(), "database", hostOf(f.store.url), "engine", svc.db.Engine.Name, "tls", tlsConfig != nil)
+	return serveUntilDrained(ctx, f, log, svc, rpc.NewServer(handler, tlsConfig), listener)
+}
+
+// serveUntilDrained serves until the context ends, and then lets go in an order that answers every accepted command: not ready, no new
+// commands, groups finished, connections closed.
+func serveUntilDrained(ctx context.Context, f serveFlags, log *slog.Logger, svc service, server *http.Server, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() {
+		if server.TLSConfig != nil {
+			failed <- server.ServeTLS(listener, "", "")
+			return
+		}
+		failed <- server.Serve(listener)
+	}()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("draining")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.drainDelay+f.drainTimeout)
+	defer cancel()
+	svc.notReady()
+	if f.drainDelay > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(f.drainDelay):
+		}
+	}
+	if err := errors.Join(svc.Drain(ctx), server.Shutdown(ctx)); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	log.Info("drained")
+	return nil
+}
+
+func loadTLS(f serveFlags) (*tls.Config, error) {
+	if f.tlsCert == "" && f.tlsKey == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("load the TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func startTracing(ctx context.Context, f serveFlags) (*telemetry.Tracing, error) {
+	if !f.otel {
+		return nil, nil
+	}
+	return telemetry.Trace(ctx, "meridian", versionText(), f.region)
+}

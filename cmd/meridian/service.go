@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-ledger/meridian/internal/commit"
+	"github.com/meridian-ledger/meridian/internal/db"
+	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/store"
+	"github.com/meridian-ledger/meridian/internal/telemetry"
+	"github.com/meridian-ledger/meridian/schema"
+)
+
+// service is ledger.Service on a database: reads from the tables, commands through groups.
+type service struct {
+	*store.Store
+	*commit.Committer
+	db      *db.DB
+	leaving *atomic.Bool // set before anything is refused, so that load balancers hear of it first
+}
+
+var _ ledger.Service = service{}
+
+// storeFlags are how a process reaches its database and how hard it may work on it.
+type storeFlags struct {
+	url      string
+	writers  int
+	readers  int
+	lanes    int
+	maxGroup int
+	maxQueue int
+}
+
+func (f *storeFlags) register(cmd *cobra.Command) {
+	databaseFlag(cmd, &f.url)
+	cmd.Flags().IntVar(&f.lanes, "lanes", 2, "groups of commands in flight per set of homes; each needs a writing connection")
+	cmd.Flags().IntVar(&f.maxGroup, "max-group", 512, "most commands in one group, which is one transaction")
+	cmd.Flags().IntVar(&f.maxQueue, "max-queue", 8192, "most commands that wait; more are refused at once with resource_exhausted")
+	cmd.Flags().IntVar(&f.writers, "writers", 8, "database connections that write")
+	cmd.Flags().IntVar(&f.readers, "readers", 8, "database connections that read")
+}
+
+func databaseFlag(cmd *cobra.Command, p *string) {
+	cmd.Flags().StringVar(p, "database-url", "", "postgresql://user@host:port/database of CockroachDB or PostgreSQL; several hosts separated by commas for failover")
+}
+
+// openService connects, refuses a schema that this binary does not know, and starts a committer.
+func openService(ctx context.Context, f storeFlags, registry prometheus.Registerer, tracing *telemetry.Tracing, log *slog.Logger) (service, error) {
+	if f.url == "" {
+		return service{}, fmt.Errorf("name the database with --database-url or MERIDIAN_DATABASE_URL (meridian dev brings its own)")
+	}
+	d, err := db.Open(ctx, db.Options{URL: f.url, Writers: f.writers, Readers: f.readers, Tracer: tracing.Query()})
+	if err != nil {
+		return service{}, err
+	}
+	if err := schema.Check(ctx, d.Reader()); err != nil {
+		d.Close()
+		return service{}, err
+	}
+	s := store.New(d)
+	c := commit.New(s, commit.Options{
+		Lanes: f.lanes, MaxGroup: f.maxGroup, MaxQueue: f.maxQueue, Metrics: commit.NewMetrics(registry), Log: log,
+	})
+	return service{Store: s, Committer: c, db: d, leaving: new(atomic.Bool)}, nil
+}
+
+func (s service) notReady() { s.leaving.Store(true) }
+
+// ready says why this node should get no traffic, or nil.
+func (s service) ready(ctx context.Context) error {
+	if s.leaving.Load() {
+		return errs.ErrDraining
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return s.db.Ping(ctx)
+}
+
+// hostOf returns the part of a database URL that can be shown.
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Host + u.Path
+}
