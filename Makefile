@@ -3,7 +3,7 @@
 GO        ?= go
 # Tools run from the module proxy, pinned here; the go command checks their sums.
 BUF       := $(GO) run github.com/bufbuild/buf/cmd/buf@v1.57.0
-LINT      := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.4.0
+LINT      := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 BIN       := bin/meridian
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # The race detector needs a C compiler. Without one the tests run all the same, and say that it is off.

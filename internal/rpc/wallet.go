@@ -68,7 +68,7 @@ func terms(key, reason, reference string) *ledgerv1.Terms {
 }
 
 // Debit implements WalletService.
-func (w wallet) Debit(ctx context.Context, r *connect.Request[ledgerv1.WalletDebitRequest]) (*connect.Response[ledgerv1.WalletDebitResponse], error) {
+func (w wallet) Debit(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceDebitRequest]) (*connect.Response[ledgerv1.WalletServiceDebitResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.debit(&ledgerv1.DebitRequest{
@@ -79,11 +79,11 @@ func (w wallet) Debit(ctx context.Context, r *connect.Request[ledgerv1.WalletDeb
 	if err != nil {
 		return nil, err
 	}
-	return respond(o, &ledgerv1.WalletDebitResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
+	return respond(o, &ledgerv1.WalletServiceDebitResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
 }
 
 // Credit implements WalletService.
-func (w wallet) Credit(ctx context.Context, r *connect.Request[ledgerv1.WalletCreditRequest]) (*connect.Response[ledgerv1.WalletCreditResponse], error) {
+func (w wallet) Credit(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceCreditRequest]) (*connect.Response[ledgerv1.WalletServiceCreditResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.credit(&ledgerv1.CreditRequest{
@@ -94,11 +94,11 @@ func (w wallet) Credit(ctx context.Context, r *connect.Request[ledgerv1.WalletCr
 	if err != nil {
 		return nil, err
 	}
-	return respond(o, &ledgerv1.WalletCreditResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
+	return respond(o, &ledgerv1.WalletServiceCreditResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
 }
 
 // Transfer implements WalletService.
-func (w wallet) Transfer(ctx context.Context, r *connect.Request[ledgerv1.WalletTransferRequest]) (*connect.Response[ledgerv1.WalletTransferResponse], error) {
+func (w wallet) Transfer(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceTransferRequest]) (*connect.Response[ledgerv1.WalletServiceTransferResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.transfer(&ledgerv1.TransferRequest{
@@ -109,11 +109,11 @@ func (w wallet) Transfer(ctx context.Context, r *connect.Request[ledgerv1.Wallet
 	if err != nil {
 		return nil, err
 	}
-	return respond(o, &ledgerv1.WalletTransferResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
+	return respond(o, &ledgerv1.WalletServiceTransferResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
 }
 
 // Hold implements WalletService.
-func (w wallet) Hold(ctx context.Context, r *connect.Request[ledgerv1.WalletHoldRequest]) (*connect.Response[ledgerv1.WalletHoldResponse], error) {
+func (w wallet) Hold(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceHoldRequest]) (*connect.Response[ledgerv1.WalletServiceHoldResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.hold(&ledgerv1.HoldRequest{
@@ -124,7 +124,7 @@ func (w wallet) Hold(ctx context.Context, r *connect.Request[ledgerv1.WalletHold
 	if err != nil {
 		return nil, err
 	}
-	out := &ledgerv1.WalletHoldResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}
+	out := &ledgerv1.WalletServiceHoldResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}
 	if o.Hold != nil {
 		out.HoldId = o.Hold.ID.String()
 	}
@@ -132,7 +132,7 @@ func (w wallet) Hold(ctx context.Context, r *connect.Request[ledgerv1.WalletHold
 }
 
 // Commit implements WalletService.
-func (w wallet) Commit(ctx context.Context, r *connect.Request[ledgerv1.WalletCommitRequest]) (*connect.Response[ledgerv1.WalletCommitResponse], error) {
+func (w wallet) Commit(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceCommitRequest]) (*connect.Response[ledgerv1.WalletServiceCommitResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.commit(&ledgerv1.CommitRequest{
@@ -142,11 +142,11 @@ func (w wallet) Commit(ctx context.Context, r *connect.Request[ledgerv1.WalletCo
 	if err != nil {
 		return nil, err
 	}
-	return respond(o, &ledgerv1.WalletCommitResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
+	return respond(o, &ledgerv1.WalletServiceCommitResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
 }
 
 // Rollback implements WalletService.
-func (w wallet) Rollback(ctx context.Context, r *connect.Request[ledgerv1.WalletRollbackRequest]) (*connect.Response[ledgerv1.WalletRollbackResponse], error) {
+func (w wallet) Rollback(ctx context.Context, r *connect.Request[ledgerv1.WalletServiceRollbackRequest]) (*connect.Response[ledgerv1.WalletServiceRollbackResponse], error) {
 	m := r.Msg
 	o, got, err := w.do(ctx, r.Header(), func(p *parser) ledger.Command {
 		return p.rollback(&ledgerv1.RollbackRequest{Terms: terms(m.GetIdempotencyKey(), "", m.GetReferenceId()), HoldId: m.GetHoldId()})
@@ -154,5 +154,5 @@ func (w wallet) Rollback(ctx context.Context, r *connect.Request[ledgerv1.Wallet
 	if err != nil {
 		return nil, err
 	}
-	return respond(o, &ledgerv1.WalletRollbackResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
+	return respond(o, &ledgerv1.WalletServiceRollbackResponse{Status: got.status, EntryId: got.entry, Reason: got.reason, Detail: got.detail}), nil
 }

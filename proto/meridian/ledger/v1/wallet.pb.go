@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type WalletDebitRequest struct {
+type WalletServiceDebitRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	AccountId        string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	Amount           *Amount                `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
@@ -34,20 +34,20 @@ type WalletDebitRequest struct {
 	sizeCache        protoimpl.SizeCache
 }
 
-func (x *WalletDebitRequest) Reset() {
-	*x = WalletDebitRequest{}
+func (x *WalletServiceDebitRequest) Reset() {
+	*x = WalletServiceDebitRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletDebitRequest) String() string {
+func (x *WalletServiceDebitRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletDebitRequest) ProtoMessage() {}
+func (*WalletServiceDebitRequest) ProtoMessage() {}
 
-func (x *WalletDebitRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceDebitRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -59,54 +59,54 @@ func (x *WalletDebitRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletDebitRequest.ProtoReflect.Descriptor instead.
-func (*WalletDebitRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceDebitRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceDebitRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *WalletDebitRequest) GetAccountId() string {
+func (x *WalletServiceDebitRequest) GetAccountId() string {
 	if x != nil {
 		return x.AccountId
 	}
 	return ""
 }
 
-func (x *WalletDebitRequest) GetAmount() *Amount {
+func (x *WalletServiceDebitRequest) GetAmount() *Amount {
 	if x != nil {
 		return x.Amount
 	}
 	return nil
 }
 
-func (x *WalletDebitRequest) GetReason() string {
+func (x *WalletServiceDebitRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletDebitRequest) GetReferenceId() string {
+func (x *WalletServiceDebitRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletDebitRequest) GetCounterAccountId() string {
+func (x *WalletServiceDebitRequest) GetCounterAccountId() string {
 	if x != nil {
 		return x.CounterAccountId
 	}
 	return ""
 }
 
-func (x *WalletDebitRequest) GetIdempotencyKey() string {
+func (x *WalletServiceDebitRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
 	return ""
 }
 
-type WalletCreditRequest struct {
+type WalletServiceCreditRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	AccountId        string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	Amount           *Amount                `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
@@ -118,20 +118,20 @@ type WalletCreditRequest struct {
 	sizeCache        protoimpl.SizeCache
 }
 
-func (x *WalletCreditRequest) Reset() {
-	*x = WalletCreditRequest{}
+func (x *WalletServiceCreditRequest) Reset() {
+	*x = WalletServiceCreditRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletCreditRequest) String() string {
+func (x *WalletServiceCreditRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletCreditRequest) ProtoMessage() {}
+func (*WalletServiceCreditRequest) ProtoMessage() {}
 
-func (x *WalletCreditRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceCreditRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -143,54 +143,54 @@ func (x *WalletCreditRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletCreditRequest.ProtoReflect.Descriptor instead.
-func (*WalletCreditRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceCreditRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceCreditRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *WalletCreditRequest) GetAccountId() string {
+func (x *WalletServiceCreditRequest) GetAccountId() string {
 	if x != nil {
 		return x.AccountId
 	}
 	return ""
 }
 
-func (x *WalletCreditRequest) GetAmount() *Amount {
+func (x *WalletServiceCreditRequest) GetAmount() *Amount {
 	if x != nil {
 		return x.Amount
 	}
 	return nil
 }
 
-func (x *WalletCreditRequest) GetReason() string {
+func (x *WalletServiceCreditRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletCreditRequest) GetReferenceId() string {
+func (x *WalletServiceCreditRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletCreditRequest) GetCounterAccountId() string {
+func (x *WalletServiceCreditRequest) GetCounterAccountId() string {
 	if x != nil {
 		return x.CounterAccountId
 	}
 	return ""
 }
 
-func (x *WalletCreditRequest) GetIdempotencyKey() string {
+func (x *WalletServiceCreditRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
 	return ""
 }
 
-type WalletTransferRequest struct {
+type WalletServiceTransferRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	FromAccountId  string                 `protobuf:"bytes,1,opt,name=from_account_id,json=fromAccountId,proto3" json:"from_account_id,omitempty"`
 	ToAccountId    string                 `protobuf:"bytes,2,opt,name=to_account_id,json=toAccountId,proto3" json:"to_account_id,omitempty"`
@@ -202,20 +202,20 @@ type WalletTransferRequest struct {
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *WalletTransferRequest) Reset() {
-	*x = WalletTransferRequest{}
+func (x *WalletServiceTransferRequest) Reset() {
+	*x = WalletServiceTransferRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletTransferRequest) String() string {
+func (x *WalletServiceTransferRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletTransferRequest) ProtoMessage() {}
+func (*WalletServiceTransferRequest) ProtoMessage() {}
 
-func (x *WalletTransferRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceTransferRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -227,54 +227,54 @@ func (x *WalletTransferRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletTransferRequest.ProtoReflect.Descriptor instead.
-func (*WalletTransferRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceTransferRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceTransferRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *WalletTransferRequest) GetFromAccountId() string {
+func (x *WalletServiceTransferRequest) GetFromAccountId() string {
 	if x != nil {
 		return x.FromAccountId
 	}
 	return ""
 }
 
-func (x *WalletTransferRequest) GetToAccountId() string {
+func (x *WalletServiceTransferRequest) GetToAccountId() string {
 	if x != nil {
 		return x.ToAccountId
 	}
 	return ""
 }
 
-func (x *WalletTransferRequest) GetAmount() *Amount {
+func (x *WalletServiceTransferRequest) GetAmount() *Amount {
 	if x != nil {
 		return x.Amount
 	}
 	return nil
 }
 
-func (x *WalletTransferRequest) GetReason() string {
+func (x *WalletServiceTransferRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletTransferRequest) GetReferenceId() string {
+func (x *WalletServiceTransferRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletTransferRequest) GetIdempotencyKey() string {
+func (x *WalletServiceTransferRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
 	return ""
 }
 
-type WalletHoldRequest struct {
+type WalletServiceHoldRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	AccountId      string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	Amount         *Amount                `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
@@ -287,20 +287,20 @@ type WalletHoldRequest struct {
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *WalletHoldRequest) Reset() {
-	*x = WalletHoldRequest{}
+func (x *WalletServiceHoldRequest) Reset() {
+	*x = WalletServiceHoldRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletHoldRequest) String() string {
+func (x *WalletServiceHoldRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletHoldRequest) ProtoMessage() {}
+func (*WalletServiceHoldRequest) ProtoMessage() {}
 
-func (x *WalletHoldRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceHoldRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -312,61 +312,61 @@ func (x *WalletHoldRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletHoldRequest.ProtoReflect.Descriptor instead.
-func (*WalletHoldRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceHoldRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceHoldRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *WalletHoldRequest) GetAccountId() string {
+func (x *WalletServiceHoldRequest) GetAccountId() string {
 	if x != nil {
 		return x.AccountId
 	}
 	return ""
 }
 
-func (x *WalletHoldRequest) GetAmount() *Amount {
+func (x *WalletServiceHoldRequest) GetAmount() *Amount {
 	if x != nil {
 		return x.Amount
 	}
 	return nil
 }
 
-func (x *WalletHoldRequest) GetReason() string {
+func (x *WalletServiceHoldRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletHoldRequest) GetReferenceId() string {
+func (x *WalletServiceHoldRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletHoldRequest) GetToAccountId() string {
+func (x *WalletServiceHoldRequest) GetToAccountId() string {
 	if x != nil {
 		return x.ToAccountId
 	}
 	return ""
 }
 
-func (x *WalletHoldRequest) GetExpiresIn() *durationpb.Duration {
+func (x *WalletServiceHoldRequest) GetExpiresIn() *durationpb.Duration {
 	if x != nil {
 		return x.ExpiresIn
 	}
 	return nil
 }
 
-func (x *WalletHoldRequest) GetIdempotencyKey() string {
+func (x *WalletServiceHoldRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
 	return ""
 }
 
-type WalletCommitRequest struct {
+type WalletServiceCommitRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	HoldId         string                 `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	Amount         *Amount                `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
@@ -377,20 +377,20 @@ type WalletCommitRequest struct {
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *WalletCommitRequest) Reset() {
-	*x = WalletCommitRequest{}
+func (x *WalletServiceCommitRequest) Reset() {
+	*x = WalletServiceCommitRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletCommitRequest) String() string {
+func (x *WalletServiceCommitRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletCommitRequest) ProtoMessage() {}
+func (*WalletServiceCommitRequest) ProtoMessage() {}
 
-func (x *WalletCommitRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceCommitRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -402,47 +402,47 @@ func (x *WalletCommitRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletCommitRequest.ProtoReflect.Descriptor instead.
-func (*WalletCommitRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceCommitRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceCommitRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *WalletCommitRequest) GetHoldId() string {
+func (x *WalletServiceCommitRequest) GetHoldId() string {
 	if x != nil {
 		return x.HoldId
 	}
 	return ""
 }
 
-func (x *WalletCommitRequest) GetAmount() *Amount {
+func (x *WalletServiceCommitRequest) GetAmount() *Amount {
 	if x != nil {
 		return x.Amount
 	}
 	return nil
 }
 
-func (x *WalletCommitRequest) GetKeepRest() bool {
+func (x *WalletServiceCommitRequest) GetKeepRest() bool {
 	if x != nil {
 		return x.KeepRest
 	}
 	return false
 }
 
-func (x *WalletCommitRequest) GetReferenceId() string {
+func (x *WalletServiceCommitRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletCommitRequest) GetIdempotencyKey() string {
+func (x *WalletServiceCommitRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
 	return ""
 }
 
-type WalletRollbackRequest struct {
+type WalletServiceRollbackRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	HoldId         string                 `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	ReferenceId    string                 `protobuf:"bytes,2,opt,name=reference_id,json=referenceId,proto3" json:"reference_id,omitempty"`
@@ -451,20 +451,20 @@ type WalletRollbackRequest struct {
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *WalletRollbackRequest) Reset() {
-	*x = WalletRollbackRequest{}
+func (x *WalletServiceRollbackRequest) Reset() {
+	*x = WalletServiceRollbackRequest{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletRollbackRequest) String() string {
+func (x *WalletServiceRollbackRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletRollbackRequest) ProtoMessage() {}
+func (*WalletServiceRollbackRequest) ProtoMessage() {}
 
-func (x *WalletRollbackRequest) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceRollbackRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -476,26 +476,26 @@ func (x *WalletRollbackRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletRollbackRequest.ProtoReflect.Descriptor instead.
-func (*WalletRollbackRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceRollbackRequest.ProtoReflect.Descriptor instead.
+func (*WalletServiceRollbackRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *WalletRollbackRequest) GetHoldId() string {
+func (x *WalletServiceRollbackRequest) GetHoldId() string {
 	if x != nil {
 		return x.HoldId
 	}
 	return ""
 }
 
-func (x *WalletRollbackRequest) GetReferenceId() string {
+func (x *WalletServiceRollbackRequest) GetReferenceId() string {
 	if x != nil {
 		return x.ReferenceId
 	}
 	return ""
 }
 
-func (x *WalletRollbackRequest) GetIdempotencyKey() string {
+func (x *WalletServiceRollbackRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
 	}
@@ -503,7 +503,7 @@ func (x *WalletRollbackRequest) GetIdempotencyKey() string {
 }
 
 // status is committed or declined; reason and detail go with a decline.
-type WalletDebitResponse struct {
+type WalletServiceDebitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -513,20 +513,20 @@ type WalletDebitResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletDebitResponse) Reset() {
-	*x = WalletDebitResponse{}
+func (x *WalletServiceDebitResponse) Reset() {
+	*x = WalletServiceDebitResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletDebitResponse) String() string {
+func (x *WalletServiceDebitResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletDebitResponse) ProtoMessage() {}
+func (*WalletServiceDebitResponse) ProtoMessage() {}
 
-func (x *WalletDebitResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceDebitResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -538,40 +538,40 @@ func (x *WalletDebitResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletDebitResponse.ProtoReflect.Descriptor instead.
-func (*WalletDebitResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceDebitResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceDebitResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *WalletDebitResponse) GetStatus() string {
+func (x *WalletServiceDebitResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletDebitResponse) GetEntryId() string {
+func (x *WalletServiceDebitResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletDebitResponse) GetReason() string {
+func (x *WalletServiceDebitResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletDebitResponse) GetDetail() map[string]string {
+func (x *WalletServiceDebitResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
 	return nil
 }
 
-type WalletCreditResponse struct {
+type WalletServiceCreditResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -581,20 +581,20 @@ type WalletCreditResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletCreditResponse) Reset() {
-	*x = WalletCreditResponse{}
+func (x *WalletServiceCreditResponse) Reset() {
+	*x = WalletServiceCreditResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletCreditResponse) String() string {
+func (x *WalletServiceCreditResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletCreditResponse) ProtoMessage() {}
+func (*WalletServiceCreditResponse) ProtoMessage() {}
 
-func (x *WalletCreditResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceCreditResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -606,40 +606,40 @@ func (x *WalletCreditResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletCreditResponse.ProtoReflect.Descriptor instead.
-func (*WalletCreditResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceCreditResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceCreditResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *WalletCreditResponse) GetStatus() string {
+func (x *WalletServiceCreditResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletCreditResponse) GetEntryId() string {
+func (x *WalletServiceCreditResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletCreditResponse) GetReason() string {
+func (x *WalletServiceCreditResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletCreditResponse) GetDetail() map[string]string {
+func (x *WalletServiceCreditResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
 	return nil
 }
 
-type WalletTransferResponse struct {
+type WalletServiceTransferResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -649,20 +649,20 @@ type WalletTransferResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletTransferResponse) Reset() {
-	*x = WalletTransferResponse{}
+func (x *WalletServiceTransferResponse) Reset() {
+	*x = WalletServiceTransferResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletTransferResponse) String() string {
+func (x *WalletServiceTransferResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletTransferResponse) ProtoMessage() {}
+func (*WalletServiceTransferResponse) ProtoMessage() {}
 
-func (x *WalletTransferResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceTransferResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -674,33 +674,33 @@ func (x *WalletTransferResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletTransferResponse.ProtoReflect.Descriptor instead.
-func (*WalletTransferResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceTransferResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceTransferResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *WalletTransferResponse) GetStatus() string {
+func (x *WalletServiceTransferResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletTransferResponse) GetEntryId() string {
+func (x *WalletServiceTransferResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletTransferResponse) GetReason() string {
+func (x *WalletServiceTransferResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletTransferResponse) GetDetail() map[string]string {
+func (x *WalletServiceTransferResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
@@ -708,7 +708,7 @@ func (x *WalletTransferResponse) GetDetail() map[string]string {
 }
 
 // status is held or declined.
-type WalletHoldResponse struct {
+type WalletServiceHoldResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -719,20 +719,20 @@ type WalletHoldResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletHoldResponse) Reset() {
-	*x = WalletHoldResponse{}
+func (x *WalletServiceHoldResponse) Reset() {
+	*x = WalletServiceHoldResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletHoldResponse) String() string {
+func (x *WalletServiceHoldResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletHoldResponse) ProtoMessage() {}
+func (*WalletServiceHoldResponse) ProtoMessage() {}
 
-func (x *WalletHoldResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceHoldResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -744,47 +744,47 @@ func (x *WalletHoldResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletHoldResponse.ProtoReflect.Descriptor instead.
-func (*WalletHoldResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceHoldResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceHoldResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *WalletHoldResponse) GetStatus() string {
+func (x *WalletServiceHoldResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletHoldResponse) GetEntryId() string {
+func (x *WalletServiceHoldResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletHoldResponse) GetReason() string {
+func (x *WalletServiceHoldResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletHoldResponse) GetDetail() map[string]string {
+func (x *WalletServiceHoldResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
 	return nil
 }
 
-func (x *WalletHoldResponse) GetHoldId() string {
+func (x *WalletServiceHoldResponse) GetHoldId() string {
 	if x != nil {
 		return x.HoldId
 	}
 	return ""
 }
 
-type WalletCommitResponse struct {
+type WalletServiceCommitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -794,20 +794,20 @@ type WalletCommitResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletCommitResponse) Reset() {
-	*x = WalletCommitResponse{}
+func (x *WalletServiceCommitResponse) Reset() {
+	*x = WalletServiceCommitResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletCommitResponse) String() string {
+func (x *WalletServiceCommitResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletCommitResponse) ProtoMessage() {}
+func (*WalletServiceCommitResponse) ProtoMessage() {}
 
-func (x *WalletCommitResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceCommitResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -819,33 +819,33 @@ func (x *WalletCommitResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletCommitResponse.ProtoReflect.Descriptor instead.
-func (*WalletCommitResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceCommitResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceCommitResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *WalletCommitResponse) GetStatus() string {
+func (x *WalletServiceCommitResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletCommitResponse) GetEntryId() string {
+func (x *WalletServiceCommitResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletCommitResponse) GetReason() string {
+func (x *WalletServiceCommitResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletCommitResponse) GetDetail() map[string]string {
+func (x *WalletServiceCommitResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
@@ -853,7 +853,7 @@ func (x *WalletCommitResponse) GetDetail() map[string]string {
 }
 
 // status is rolled_back or declined.
-type WalletRollbackResponse struct {
+type WalletServiceRollbackResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
 	EntryId       string                 `protobuf:"bytes,2,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
@@ -863,20 +863,20 @@ type WalletRollbackResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WalletRollbackResponse) Reset() {
-	*x = WalletRollbackResponse{}
+func (x *WalletServiceRollbackResponse) Reset() {
+	*x = WalletServiceRollbackResponse{}
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WalletRollbackResponse) String() string {
+func (x *WalletServiceRollbackResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WalletRollbackResponse) ProtoMessage() {}
+func (*WalletServiceRollbackResponse) ProtoMessage() {}
 
-func (x *WalletRollbackResponse) ProtoReflect() protoreflect.Message {
+func (x *WalletServiceRollbackResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_meridian_ledger_v1_wallet_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -888,33 +888,33 @@ func (x *WalletRollbackResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WalletRollbackResponse.ProtoReflect.Descriptor instead.
-func (*WalletRollbackResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use WalletServiceRollbackResponse.ProtoReflect.Descriptor instead.
+func (*WalletServiceRollbackResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_ledger_v1_wallet_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *WalletRollbackResponse) GetStatus() string {
+func (x *WalletServiceRollbackResponse) GetStatus() string {
 	if x != nil {
 		return x.Status
 	}
 	return ""
 }
 
-func (x *WalletRollbackResponse) GetEntryId() string {
+func (x *WalletServiceRollbackResponse) GetEntryId() string {
 	if x != nil {
 		return x.EntryId
 	}
 	return ""
 }
 
-func (x *WalletRollbackResponse) GetReason() string {
+func (x *WalletServiceRollbackResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
 	}
 	return ""
 }
 
-func (x *WalletRollbackResponse) GetDetail() map[string]string {
+func (x *WalletServiceRollbackResponse) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
 	}
@@ -925,31 +925,31 @@ var File_meridian_ledger_v1_wallet_proto protoreflect.FileDescriptor
 
 const file_meridian_ledger_v1_wallet_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/ledger/v1/wallet.proto\x12\x12meridian.ledger.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1emeridian/ledger/v1/types.proto\"\xf9\x01\n" +
-	"\x12WalletDebitRequest\x12\x1d\n" +
+	"\x1fmeridian/ledger/v1/wallet.proto\x12\x12meridian.ledger.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1emeridian/ledger/v1/types.proto\"\x80\x02\n" +
+	"\x19WalletServiceDebitRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x122\n" +
 	"\x06amount\x18\x02 \x01(\v2\x1a.meridian.ledger.v1.AmountR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12!\n" +
 	"\freference_id\x18\x04 \x01(\tR\vreferenceId\x12,\n" +
 	"\x12counter_account_id\x18\x05 \x01(\tR\x10counterAccountId\x12'\n" +
-	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\xfa\x01\n" +
-	"\x13WalletCreditRequest\x12\x1d\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\x81\x02\n" +
+	"\x1aWalletServiceCreditRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x122\n" +
 	"\x06amount\x18\x02 \x01(\v2\x1a.meridian.ledger.v1.AmountR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12!\n" +
 	"\freference_id\x18\x04 \x01(\tR\vreferenceId\x12,\n" +
 	"\x12counter_account_id\x18\x05 \x01(\tR\x10counterAccountId\x12'\n" +
-	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\xfb\x01\n" +
-	"\x15WalletTransferRequest\x12&\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\x82\x02\n" +
+	"\x1cWalletServiceTransferRequest\x12&\n" +
 	"\x0ffrom_account_id\x18\x01 \x01(\tR\rfromAccountId\x12\"\n" +
 	"\rto_account_id\x18\x02 \x01(\tR\vtoAccountId\x122\n" +
 	"\x06amount\x18\x03 \x01(\v2\x1a.meridian.ledger.v1.AmountR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12!\n" +
 	"\freference_id\x18\x05 \x01(\tR\vreferenceId\x12'\n" +
-	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\xa8\x02\n" +
-	"\x11WalletHoldRequest\x12\x1d\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"\xaf\x02\n" +
+	"\x18WalletServiceHoldRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x122\n" +
 	"\x06amount\x18\x02 \x01(\v2\x1a.meridian.ledger.v1.AmountR\x06amount\x12\x16\n" +
@@ -958,73 +958,73 @@ const file_meridian_ledger_v1_wallet_proto_rawDesc = "" +
 	"\rto_account_id\x18\x05 \x01(\tR\vtoAccountId\x128\n" +
 	"\n" +
 	"expires_in\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\x12'\n" +
-	"\x0fidempotency_key\x18\a \x01(\tR\x0eidempotencyKey\"\xcb\x01\n" +
-	"\x13WalletCommitRequest\x12\x17\n" +
+	"\x0fidempotency_key\x18\a \x01(\tR\x0eidempotencyKey\"\xd2\x01\n" +
+	"\x1aWalletServiceCommitRequest\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x122\n" +
 	"\x06amount\x18\x02 \x01(\v2\x1a.meridian.ledger.v1.AmountR\x06amount\x12\x1b\n" +
 	"\tkeep_rest\x18\x03 \x01(\bR\bkeepRest\x12!\n" +
 	"\freference_id\x18\x04 \x01(\tR\vreferenceId\x12'\n" +
-	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"|\n" +
-	"\x15WalletRollbackRequest\x12\x17\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"\x83\x01\n" +
+	"\x1cWalletServiceRollbackRequest\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12!\n" +
 	"\freference_id\x18\x02 \x01(\tR\vreferenceId\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xe8\x01\n" +
-	"\x13WalletDebitResponse\x12\x16\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xf6\x01\n" +
+	"\x1aWalletServiceDebitResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12K\n" +
-	"\x06detail\x18\x04 \x03(\v23.meridian.ledger.v1.WalletDebitResponse.DetailEntryR\x06detail\x1a9\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12R\n" +
+	"\x06detail\x18\x04 \x03(\v2:.meridian.ledger.v1.WalletServiceDebitResponse.DetailEntryR\x06detail\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x01\n" +
-	"\x14WalletCreditResponse\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf8\x01\n" +
+	"\x1bWalletServiceCreditResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12L\n" +
-	"\x06detail\x18\x04 \x03(\v24.meridian.ledger.v1.WalletCreditResponse.DetailEntryR\x06detail\x1a9\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12S\n" +
+	"\x06detail\x18\x04 \x03(\v2;.meridian.ledger.v1.WalletServiceCreditResponse.DetailEntryR\x06detail\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xee\x01\n" +
-	"\x16WalletTransferResponse\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfc\x01\n" +
+	"\x1dWalletServiceTransferResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12N\n" +
-	"\x06detail\x18\x04 \x03(\v26.meridian.ledger.v1.WalletTransferResponse.DetailEntryR\x06detail\x1a9\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12U\n" +
+	"\x06detail\x18\x04 \x03(\v2=.meridian.ledger.v1.WalletServiceTransferResponse.DetailEntryR\x06detail\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
-	"\x12WalletHoldResponse\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8d\x02\n" +
+	"\x19WalletServiceHoldResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12J\n" +
-	"\x06detail\x18\x04 \x03(\v22.meridian.ledger.v1.WalletHoldResponse.DetailEntryR\x06detail\x12\x17\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12Q\n" +
+	"\x06detail\x18\x04 \x03(\v29.meridian.ledger.v1.WalletServiceHoldResponse.DetailEntryR\x06detail\x12\x17\n" +
 	"\ahold_id\x18\x05 \x01(\tR\x06holdId\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x01\n" +
-	"\x14WalletCommitResponse\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf8\x01\n" +
+	"\x1bWalletServiceCommitResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12L\n" +
-	"\x06detail\x18\x04 \x03(\v24.meridian.ledger.v1.WalletCommitResponse.DetailEntryR\x06detail\x1a9\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12S\n" +
+	"\x06detail\x18\x04 \x03(\v2;.meridian.ledger.v1.WalletServiceCommitResponse.DetailEntryR\x06detail\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xee\x01\n" +
-	"\x16WalletRollbackResponse\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfc\x01\n" +
+	"\x1dWalletServiceRollbackResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12N\n" +
-	"\x06detail\x18\x04 \x03(\v26.meridian.ledger.v1.WalletRollbackResponse.DetailEntryR\x06detail\x1a9\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12U\n" +
+	"\x06detail\x18\x04 \x03(\v2=.meridian.ledger.v1.WalletServiceRollbackResponse.DetailEntryR\x06detail\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xc0\x04\n" +
-	"\rWalletService\x12X\n" +
-	"\x05Debit\x12&.meridian.ledger.v1.WalletDebitRequest\x1a'.meridian.ledger.v1.WalletDebitResponse\x12[\n" +
-	"\x06Credit\x12'.meridian.ledger.v1.WalletCreditRequest\x1a(.meridian.ledger.v1.WalletCreditResponse\x12a\n" +
-	"\bTransfer\x12).meridian.ledger.v1.WalletTransferRequest\x1a*.meridian.ledger.v1.WalletTransferResponse\x12U\n" +
-	"\x04Hold\x12%.meridian.ledger.v1.WalletHoldRequest\x1a&.meridian.ledger.v1.WalletHoldResponse\x12[\n" +
-	"\x06Commit\x12'.meridian.ledger.v1.WalletCommitRequest\x1a(.meridian.ledger.v1.WalletCommitResponse\x12a\n" +
-	"\bRollback\x12).meridian.ledger.v1.WalletRollbackRequest\x1a*.meridian.ledger.v1.WalletRollbackResponseBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\x94\x05\n" +
+	"\rWalletService\x12f\n" +
+	"\x05Debit\x12-.meridian.ledger.v1.WalletServiceDebitRequest\x1a..meridian.ledger.v1.WalletServiceDebitResponse\x12i\n" +
+	"\x06Credit\x12..meridian.ledger.v1.WalletServiceCreditRequest\x1a/.meridian.ledger.v1.WalletServiceCreditResponse\x12o\n" +
+	"\bTransfer\x120.meridian.ledger.v1.WalletServiceTransferRequest\x1a1.meridian.ledger.v1.WalletServiceTransferResponse\x12c\n" +
+	"\x04Hold\x12,.meridian.ledger.v1.WalletServiceHoldRequest\x1a-.meridian.ledger.v1.WalletServiceHoldResponse\x12i\n" +
+	"\x06Commit\x12..meridian.ledger.v1.WalletServiceCommitRequest\x1a/.meridian.ledger.v1.WalletServiceCommitResponse\x12o\n" +
+	"\bRollback\x120.meridian.ledger.v1.WalletServiceRollbackRequest\x1a1.meridian.ledger.v1.WalletServiceRollbackResponseBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_meridian_ledger_v1_wallet_proto_rawDescOnce sync.Once
@@ -1040,52 +1040,52 @@ func file_meridian_ledger_v1_wallet_proto_rawDescGZIP() []byte {
 
 var file_meridian_ledger_v1_wallet_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_meridian_ledger_v1_wallet_proto_goTypes = []any{
-	(*WalletDebitRequest)(nil),     // 0: meridian.ledger.v1.WalletDebitRequest
-	(*WalletCreditRequest)(nil),    // 1: meridian.ledger.v1.WalletCreditRequest
-	(*WalletTransferRequest)(nil),  // 2: meridian.ledger.v1.WalletTransferRequest
-	(*WalletHoldRequest)(nil),      // 3: meridian.ledger.v1.WalletHoldRequest
-	(*WalletCommitRequest)(nil),    // 4: meridian.ledger.v1.WalletCommitRequest
-	(*WalletRollbackRequest)(nil),  // 5: meridian.ledger.v1.WalletRollbackRequest
-	(*WalletDebitResponse)(nil),    // 6: meridian.ledger.v1.WalletDebitResponse
-	(*WalletCreditResponse)(nil),   // 7: meridian.ledger.v1.WalletCreditResponse
-	(*WalletTransferResponse)(nil), // 8: meridian.ledger.v1.WalletTransferResponse
-	(*WalletHoldResponse)(nil),     // 9: meridian.ledger.v1.WalletHoldResponse
-	(*WalletCommitResponse)(nil),   // 10: meridian.ledger.v1.WalletCommitResponse
-	(*WalletRollbackResponse)(nil), // 11: meridian.ledger.v1.WalletRollbackResponse
-	nil,                            // 12: meridian.ledger.v1.WalletDebitResponse.DetailEntry
-	nil,                            // 13: meridian.ledger.v1.WalletCreditResponse.DetailEntry
-	nil,                            // 14: meridian.ledger.v1.WalletTransferResponse.DetailEntry
-	nil,                            // 15: meridian.ledger.v1.WalletHoldResponse.DetailEntry
-	nil,                            // 16: meridian.ledger.v1.WalletCommitResponse.DetailEntry
-	nil,                            // 17: meridian.ledger.v1.WalletRollbackResponse.DetailEntry
-	(*Amount)(nil),                 // 18: meridian.ledger.v1.Amount
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
+	(*WalletServiceDebitRequest)(nil),     // 0: meridian.ledger.v1.WalletServiceDebitRequest
+	(*WalletServiceCreditRequest)(nil),    // 1: meridian.ledger.v1.WalletServiceCreditRequest
+	(*WalletServiceTransferRequest)(nil),  // 2: meridian.ledger.v1.WalletServiceTransferRequest
+	(*WalletServiceHoldRequest)(nil),      // 3: meridian.ledger.v1.WalletServiceHoldRequest
+	(*WalletServiceCommitRequest)(nil),    // 4: meridian.ledger.v1.WalletServiceCommitRequest
+	(*WalletServiceRollbackRequest)(nil),  // 5: meridian.ledger.v1.WalletServiceRollbackRequest
+	(*WalletServiceDebitResponse)(nil),    // 6: meridian.ledger.v1.WalletServiceDebitResponse
+	(*WalletServiceCreditResponse)(nil),   // 7: meridian.ledger.v1.WalletServiceCreditResponse
+	(*WalletServiceTransferResponse)(nil), // 8: meridian.ledger.v1.WalletServiceTransferResponse
+	(*WalletServiceHoldResponse)(nil),     // 9: meridian.ledger.v1.WalletServiceHoldResponse
+	(*WalletServiceCommitResponse)(nil),   // 10: meridian.ledger.v1.WalletServiceCommitResponse
+	(*WalletServiceRollbackResponse)(nil), // 11: meridian.ledger.v1.WalletServiceRollbackResponse
+	nil,                                   // 12: meridian.ledger.v1.WalletServiceDebitResponse.DetailEntry
+	nil,                                   // 13: meridian.ledger.v1.WalletServiceCreditResponse.DetailEntry
+	nil,                                   // 14: meridian.ledger.v1.WalletServiceTransferResponse.DetailEntry
+	nil,                                   // 15: meridian.ledger.v1.WalletServiceHoldResponse.DetailEntry
+	nil,                                   // 16: meridian.ledger.v1.WalletServiceCommitResponse.DetailEntry
+	nil,                                   // 17: meridian.ledger.v1.WalletServiceRollbackResponse.DetailEntry
+	(*Amount)(nil),                        // 18: meridian.ledger.v1.Amount
+	(*durationpb.Duration)(nil),           // 19: google.protobuf.Duration
 }
 var file_meridian_ledger_v1_wallet_proto_depIdxs = []int32{
-	18, // 0: meridian.ledger.v1.WalletDebitRequest.amount:type_name -> meridian.ledger.v1.Amount
-	18, // 1: meridian.ledger.v1.WalletCreditRequest.amount:type_name -> meridian.ledger.v1.Amount
-	18, // 2: meridian.ledger.v1.WalletTransferRequest.amount:type_name -> meridian.ledger.v1.Amount
-	18, // 3: meridian.ledger.v1.WalletHoldRequest.amount:type_name -> meridian.ledger.v1.Amount
-	19, // 4: meridian.ledger.v1.WalletHoldRequest.expires_in:type_name -> google.protobuf.Duration
-	18, // 5: meridian.ledger.v1.WalletCommitRequest.amount:type_name -> meridian.ledger.v1.Amount
-	12, // 6: meridian.ledger.v1.WalletDebitResponse.detail:type_name -> meridian.ledger.v1.WalletDebitResponse.DetailEntry
-	13, // 7: meridian.ledger.v1.WalletCreditResponse.detail:type_name -> meridian.ledger.v1.WalletCreditResponse.DetailEntry
-	14, // 8: meridian.ledger.v1.WalletTransferResponse.detail:type_name -> meridian.ledger.v1.WalletTransferResponse.DetailEntry
-	15, // 9: meridian.ledger.v1.WalletHoldResponse.detail:type_name -> meridian.ledger.v1.WalletHoldResponse.DetailEntry
-	16, // 10: meridian.ledger.v1.WalletCommitResponse.detail:type_name -> meridian.ledger.v1.WalletCommitResponse.DetailEntry
-	17, // 11: meridian.ledger.v1.WalletRollbackResponse.detail:type_name -> meridian.ledger.v1.WalletRollbackResponse.DetailEntry
-	0,  // 12: meridian.ledger.v1.WalletService.Debit:input_type -> meridian.ledger.v1.WalletDebitRequest
-	1,  // 13: meridian.ledger.v1.WalletService.Credit:input_type -> meridian.ledger.v1.WalletCreditRequest
-	2,  // 14: meridian.ledger.v1.WalletService.Transfer:input_type -> meridian.ledger.v1.WalletTransferRequest
-	3,  // 15: meridian.ledger.v1.WalletService.Hold:input_type -> meridian.ledger.v1.WalletHoldRequest
-	4,  // 16: meridian.ledger.v1.WalletService.Commit:input_type -> meridian.ledger.v1.WalletCommitRequest
-	5,  // 17: meridian.ledger.v1.WalletService.Rollback:input_type -> meridian.ledger.v1.WalletRollbackRequest
-	6,  // 18: meridian.ledger.v1.WalletService.Debit:output_type -> meridian.ledger.v1.WalletDebitResponse
-	7,  // 19: meridian.ledger.v1.WalletService.Credit:output_type -> meridian.ledger.v1.WalletCreditResponse
-	8,  // 20: meridian.ledger.v1.WalletService.Transfer:output_type -> meridian.ledger.v1.WalletTransferResponse
-	9,  // 21: meridian.ledger.v1.WalletService.Hold:output_type -> meridian.ledger.v1.WalletHoldResponse
-	10, // 22: meridian.ledger.v1.WalletService.Commit:output_type -> meridian.ledger.v1.WalletCommitResponse
-	11, // 23: meridian.ledger.v1.WalletService.Rollback:output_type -> meridian.ledger.v1.WalletRollbackResponse
+	18, // 0: meridian.ledger.v1.WalletServiceDebitRequest.amount:type_name -> meridian.ledger.v1.Amount
+	18, // 1: meridian.ledger.v1.WalletServiceCreditRequest.amount:type_name -> meridian.ledger.v1.Amount
+	18, // 2: meridian.ledger.v1.WalletServiceTransferRequest.amount:type_name -> meridian.ledger.v1.Amount
+	18, // 3: meridian.ledger.v1.WalletServiceHoldRequest.amount:type_name -> meridian.ledger.v1.Amount
+	19, // 4: meridian.ledger.v1.WalletServiceHoldRequest.expires_in:type_name -> google.protobuf.Duration
+	18, // 5: meridian.ledger.v1.WalletServiceCommitRequest.amount:type_name -> meridian.ledger.v1.Amount
+	12, // 6: meridian.ledger.v1.WalletServiceDebitResponse.detail:type_name -> meridian.ledger.v1.WalletServiceDebitResponse.DetailEntry
+	13, // 7: meridian.ledger.v1.WalletServiceCreditResponse.detail:type_name -> meridian.ledger.v1.WalletServiceCreditResponse.DetailEntry
+	14, // 8: meridian.ledger.v1.WalletServiceTransferResponse.detail:type_name -> meridian.ledger.v1.WalletServiceTransferResponse.DetailEntry
+	15, // 9: meridian.ledger.v1.WalletServiceHoldResponse.detail:type_name -> meridian.ledger.v1.WalletServiceHoldResponse.DetailEntry
+	16, // 10: meridian.ledger.v1.WalletServiceCommitResponse.detail:type_name -> meridian.ledger.v1.WalletServiceCommitResponse.DetailEntry
+	17, // 11: meridian.ledger.v1.WalletServiceRollbackResponse.detail:type_name -> meridian.ledger.v1.WalletServiceRollbackResponse.DetailEntry
+	0,  // 12: meridian.ledger.v1.WalletService.Debit:input_type -> meridian.ledger.v1.WalletServiceDebitRequest
+	1,  // 13: meridian.ledger.v1.WalletService.Credit:input_type -> meridian.ledger.v1.WalletServiceCreditRequest
+	2,  // 14: meridian.ledger.v1.WalletService.Transfer:input_type -> meridian.ledger.v1.WalletServiceTransferRequest
+	3,  // 15: meridian.ledger.v1.WalletService.Hold:input_type -> meridian.ledger.v1.WalletServiceHoldRequest
+	4,  // 16: meridian.ledger.v1.WalletService.Commit:input_type -> meridian.ledger.v1.WalletServiceCommitRequest
+	5,  // 17: meridian.ledger.v1.WalletService.Rollback:input_type -> meridian.ledger.v1.WalletServiceRollbackRequest
+	6,  // 18: meridian.ledger.v1.WalletService.Debit:output_type -> meridian.ledger.v1.WalletServiceDebitResponse
+	7,  // 19: meridian.ledger.v1.WalletService.Credit:output_type -> meridian.ledger.v1.WalletServiceCreditResponse
+	8,  // 20: meridian.ledger.v1.WalletService.Transfer:output_type -> meridian.ledger.v1.WalletServiceTransferResponse
+	9,  // 21: meridian.ledger.v1.WalletService.Hold:output_type -> meridian.ledger.v1.WalletServiceHoldResponse
+	10, // 22: meridian.ledger.v1.WalletService.Commit:output_type -> meridian.ledger.v1.WalletServiceCommitResponse
+	11, // 23: meridian.ledger.v1.WalletService.Rollback:output_type -> meridian.ledger.v1.WalletServiceRollbackResponse
 	18, // [18:24] is the sub-list for method output_type
 	12, // [12:18] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name

@@ -49,12 +49,12 @@ const (
 
 // WalletServiceClient is a client for the meridian.ledger.v1.WalletService service.
 type WalletServiceClient interface {
-	Debit(context.Context, *connect.Request[v1.WalletDebitRequest]) (*connect.Response[v1.WalletDebitResponse], error)
-	Credit(context.Context, *connect.Request[v1.WalletCreditRequest]) (*connect.Response[v1.WalletCreditResponse], error)
-	Transfer(context.Context, *connect.Request[v1.WalletTransferRequest]) (*connect.Response[v1.WalletTransferResponse], error)
-	Hold(context.Context, *connect.Request[v1.WalletHoldRequest]) (*connect.Response[v1.WalletHoldResponse], error)
-	Commit(context.Context, *connect.Request[v1.WalletCommitRequest]) (*connect.Response[v1.WalletCommitResponse], error)
-	Rollback(context.Context, *connect.Request[v1.WalletRollbackRequest]) (*connect.Response[v1.WalletRollbackResponse], error)
+	Debit(context.Context, *connect.Request[v1.WalletServiceDebitRequest]) (*connect.Response[v1.WalletServiceDebitResponse], error)
+	Credit(context.Context, *connect.Request[v1.WalletServiceCreditRequest]) (*connect.Response[v1.WalletServiceCreditResponse], error)
+	Transfer(context.Context, *connect.Request[v1.WalletServiceTransferRequest]) (*connect.Response[v1.WalletServiceTransferResponse], error)
+	Hold(context.Context, *connect.Request[v1.WalletServiceHoldRequest]) (*connect.Response[v1.WalletServiceHoldResponse], error)
+	Commit(context.Context, *connect.Request[v1.WalletServiceCommitRequest]) (*connect.Response[v1.WalletServiceCommitResponse], error)
+	Rollback(context.Context, *connect.Request[v1.WalletServiceRollbackRequest]) (*connect.Response[v1.WalletServiceRollbackResponse], error)
 }
 
 // NewWalletServiceClient constructs a client for the meridian.ledger.v1.WalletService service. By
@@ -68,37 +68,37 @@ func NewWalletServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 	baseURL = strings.TrimRight(baseURL, "/")
 	walletServiceMethods := v1.File_meridian_ledger_v1_wallet_proto.Services().ByName("WalletService").Methods()
 	return &walletServiceClient{
-		debit: connect.NewClient[v1.WalletDebitRequest, v1.WalletDebitResponse](
+		debit: connect.NewClient[v1.WalletServiceDebitRequest, v1.WalletServiceDebitResponse](
 			httpClient,
 			baseURL+WalletServiceDebitProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Debit")),
 			connect.WithClientOptions(opts...),
 		),
-		credit: connect.NewClient[v1.WalletCreditRequest, v1.WalletCreditResponse](
+		credit: connect.NewClient[v1.WalletServiceCreditRequest, v1.WalletServiceCreditResponse](
 			httpClient,
 			baseURL+WalletServiceCreditProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Credit")),
 			connect.WithClientOptions(opts...),
 		),
-		transfer: connect.NewClient[v1.WalletTransferRequest, v1.WalletTransferResponse](
+		transfer: connect.NewClient[v1.WalletServiceTransferRequest, v1.WalletServiceTransferResponse](
 			httpClient,
 			baseURL+WalletServiceTransferProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Transfer")),
 			connect.WithClientOptions(opts...),
 		),
-		hold: connect.NewClient[v1.WalletHoldRequest, v1.WalletHoldResponse](
+		hold: connect.NewClient[v1.WalletServiceHoldRequest, v1.WalletServiceHoldResponse](
 			httpClient,
 			baseURL+WalletServiceHoldProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Hold")),
 			connect.WithClientOptions(opts...),
 		),
-		commit: connect.NewClient[v1.WalletCommitRequest, v1.WalletCommitResponse](
+		commit: connect.NewClient[v1.WalletServiceCommitRequest, v1.WalletServiceCommitResponse](
 			httpClient,
 			baseURL+WalletServiceCommitProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Commit")),
 			connect.WithClientOptions(opts...),
 		),
-		rollback: connect.NewClient[v1.WalletRollbackRequest, v1.WalletRollbackResponse](
+		rollback: connect.NewClient[v1.WalletServiceRollbackRequest, v1.WalletServiceRollbackResponse](
 			httpClient,
 			baseURL+WalletServiceRollbackProcedure,
 			connect.WithSchema(walletServiceMethods.ByName("Rollback")),
@@ -109,52 +109,52 @@ func NewWalletServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // walletServiceClient implements WalletServiceClient.
 type walletServiceClient struct {
-	debit    *connect.Client[v1.WalletDebitRequest, v1.WalletDebitResponse]
-	credit   *connect.Client[v1.WalletCreditRequest, v1.WalletCreditResponse]
-	transfer *connect.Client[v1.WalletTransferRequest, v1.WalletTransferResponse]
-	hold     *connect.Client[v1.WalletHoldRequest, v1.WalletHoldResponse]
-	commit   *connect.Client[v1.WalletCommitRequest, v1.WalletCommitResponse]
-	rollback *connect.Client[v1.WalletRollbackRequest, v1.WalletRollbackResponse]
+	debit    *connect.Client[v1.WalletServiceDebitRequest, v1.WalletServiceDebitResponse]
+	credit   *connect.Client[v1.WalletServiceCreditRequest, v1.WalletServiceCreditResponse]
+	transfer *connect.Client[v1.WalletServiceTransferRequest, v1.WalletServiceTransferResponse]
+	hold     *connect.Client[v1.WalletServiceHoldRequest, v1.WalletServiceHoldResponse]
+	commit   *connect.Client[v1.WalletServiceCommitRequest, v1.WalletServiceCommitResponse]
+	rollback *connect.Client[v1.WalletServiceRollbackRequest, v1.WalletServiceRollbackResponse]
 }
 
 // Debit calls meridian.ledger.v1.WalletService.Debit.
-func (c *walletServiceClient) Debit(ctx context.Context, req *connect.Request[v1.WalletDebitRequest]) (*connect.Response[v1.WalletDebitResponse], error) {
+func (c *walletServiceClient) Debit(ctx context.Context, req *connect.Request[v1.WalletServiceDebitRequest]) (*connect.Response[v1.WalletServiceDebitResponse], error) {
 	return c.debit.CallUnary(ctx, req)
 }
 
 // Credit calls meridian.ledger.v1.WalletService.Credit.
-func (c *walletServiceClient) Credit(ctx context.Context, req *connect.Request[v1.WalletCreditRequest]) (*connect.Response[v1.WalletCreditResponse], error) {
+func (c *walletServiceClient) Credit(ctx context.Context, req *connect.Request[v1.WalletServiceCreditRequest]) (*connect.Response[v1.WalletServiceCreditResponse], error) {
 	return c.credit.CallUnary(ctx, req)
 }
 
 // Transfer calls meridian.ledger.v1.WalletService.Transfer.
-func (c *walletServiceClient) Transfer(ctx context.Context, req *connect.Request[v1.WalletTransferRequest]) (*connect.Response[v1.WalletTransferResponse], error) {
+func (c *walletServiceClient) Transfer(ctx context.Context, req *connect.Request[v1.WalletServiceTransferRequest]) (*connect.Response[v1.WalletServiceTransferResponse], error) {
 	return c.transfer.CallUnary(ctx, req)
 }
 
 // Hold calls meridian.ledger.v1.WalletService.Hold.
-func (c *walletServiceClient) Hold(ctx context.Context, req *connect.Request[v1.WalletHoldRequest]) (*connect.Response[v1.WalletHoldResponse], error) {
+func (c *walletServiceClient) Hold(ctx context.Context, req *connect.Request[v1.WalletServiceHoldRequest]) (*connect.Response[v1.WalletServiceHoldResponse], error) {
 	return c.hold.CallUnary(ctx, req)
 }
 
 // Commit calls meridian.ledger.v1.WalletService.Commit.
-func (c *walletServiceClient) Commit(ctx context.Context, req *connect.Request[v1.WalletCommitRequest]) (*connect.Response[v1.WalletCommitResponse], error) {
+func (c *walletServiceClient) Commit(ctx context.Context, req *connect.Request[v1.WalletServiceCommitRequest]) (*connect.Response[v1.WalletServiceCommitResponse], error) {
 	return c.commit.CallUnary(ctx, req)
 }
 
 // Rollback calls meridian.ledger.v1.WalletService.Rollback.
-func (c *walletServiceClient) Rollback(ctx context.Context, req *connect.Request[v1.WalletRollbackRequest]) (*connect.Response[v1.WalletRollbackResponse], error) {
+func (c *walletServiceClient) Rollback(ctx context.Context, req *connect.Request[v1.WalletServiceRollbackRequest]) (*connect.Response[v1.WalletServiceRollbackResponse], error) {
 	return c.rollback.CallUnary(ctx, req)
 }
 
 // WalletServiceHandler is an implementation of the meridian.ledger.v1.WalletService service.
 type WalletServiceHandler interface {
-	Debit(context.Context, *connect.Request[v1.WalletDebitRequest]) (*connect.Response[v1.WalletDebitResponse], error)
-	Credit(context.Context, *connect.Request[v1.WalletCreditRequest]) (*connect.Response[v1.WalletCreditResponse], error)
-	Transfer(context.Context, *connect.Request[v1.WalletTransferRequest]) (*connect.Response[v1.WalletTransferResponse], error)
-	Hold(context.Context, *connect.Request[v1.WalletHoldRequest]) (*connect.Response[v1.WalletHoldResponse], error)
-	Commit(context.Context, *connect.Request[v1.WalletCommitRequest]) (*connect.Response[v1.WalletCommitResponse], error)
-	Rollback(context.Context, *connect.Request[v1.WalletRollbackRequest]) (*connect.Response[v1.WalletRollbackResponse], error)
+	Debit(context.Context, *connect.Request[v1.WalletServiceDebitRequest]) (*connect.Response[v1.WalletServiceDebitResponse], error)
+	Credit(context.Context, *connect.Request[v1.WalletServiceCreditRequest]) (*connect.Response[v1.WalletServiceCreditResponse], error)
+	Transfer(context.Context, *connect.Request[v1.WalletServiceTransferRequest]) (*connect.Response[v1.WalletServiceTransferResponse], error)
+	Hold(context.Context, *connect.Request[v1.WalletServiceHoldRequest]) (*connect.Response[v1.WalletServiceHoldResponse], error)
+	Commit(context.Context, *connect.Request[v1.WalletServiceCommitRequest]) (*connect.Response[v1.WalletServiceCommitResponse], error)
+	Rollback(context.Context, *connect.Request[v1.WalletServiceRollbackRequest]) (*connect.Response[v1.WalletServiceRollbackResponse], error)
 }
 
 // NewWalletServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -223,26 +223,26 @@ func NewWalletServiceHandler(svc WalletServiceHandler, opts ...connect.HandlerOp
 // UnimplementedWalletServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedWalletServiceHandler struct{}
 
-func (UnimplementedWalletServiceHandler) Debit(context.Context, *connect.Request[v1.WalletDebitRequest]) (*connect.Response[v1.WalletDebitResponse], error) {
+func (UnimplementedWalletServiceHandler) Debit(context.Context, *connect.Request[v1.WalletServiceDebitRequest]) (*connect.Response[v1.WalletServiceDebitResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Debit is not implemented"))
 }
 
-func (UnimplementedWalletServiceHandler) Credit(context.Context, *connect.Request[v1.WalletCreditRequest]) (*connect.Response[v1.WalletCreditResponse], error) {
+func (UnimplementedWalletServiceHandler) Credit(context.Context, *connect.Request[v1.WalletServiceCreditRequest]) (*connect.Response[v1.WalletServiceCreditResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Credit is not implemented"))
 }
 
-func (UnimplementedWalletServiceHandler) Transfer(context.Context, *connect.Request[v1.WalletTransferRequest]) (*connect.Response[v1.WalletTransferResponse], error) {
+func (UnimplementedWalletServiceHandler) Transfer(context.Context, *connect.Request[v1.WalletServiceTransferRequest]) (*connect.Response[v1.WalletServiceTransferResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Transfer is not implemented"))
 }
 
-func (UnimplementedWalletServiceHandler) Hold(context.Context, *connect.Request[v1.WalletHoldRequest]) (*connect.Response[v1.WalletHoldResponse], error) {
+func (UnimplementedWalletServiceHandler) Hold(context.Context, *connect.Request[v1.WalletServiceHoldRequest]) (*connect.Response[v1.WalletServiceHoldResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Hold is not implemented"))
 }
 
-func (UnimplementedWalletServiceHandler) Commit(context.Context, *connect.Request[v1.WalletCommitRequest]) (*connect.Response[v1.WalletCommitResponse], error) {
+func (UnimplementedWalletServiceHandler) Commit(context.Context, *connect.Request[v1.WalletServiceCommitRequest]) (*connect.Response[v1.WalletServiceCommitResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Commit is not implemented"))
 }
 
-func (UnimplementedWalletServiceHandler) Rollback(context.Context, *connect.Request[v1.WalletRollbackRequest]) (*connect.Response[v1.WalletRollbackResponse], error) {
+func (UnimplementedWalletServiceHandler) Rollback(context.Context, *connect.Request[v1.WalletServiceRollbackRequest]) (*connect.Response[v1.WalletServiceRollbackResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.WalletService.Rollback is not implemented"))
 }
