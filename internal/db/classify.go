@@ -28,7 +28,7 @@ func Classify(err error) error {
 		return classifySQLState(server, err)
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, new(*pgconn.ConnectError)): // that one may be the timeout of the dial
 		return errs.ErrDeadlineExceeded.Because(err)
 	case errors.Is(err, context.Canceled):
 		return errs.ErrCanceled.Because(err)
@@ -71,17 +71,20 @@ func classifySQLState(server *pgconn.PgError, err error) error {
 		return errs.ErrContended.With("cause", "unique").With("constraint", server.ConstraintName).Because(err) // somebody wrote the key first: look again
 	case "40003":
 		return errs.ErrOutcomeUnknown.With("cause", "ambiguous").Because(err)
-	case "55P03", "25P04":
+	case "55P03":
 		return errs.ErrContended.With("cause", "lock_timeout").Because(err)
+	case "25P03", "25P04":
+		return errs.ErrUnavailable.With("cause", "transaction_timeout").Because(err) // it stalled: the server rolled back and hung up
 	case "57014":
 		return errs.ErrUnavailable.With("cause", "statement_timeout").Because(err)
-	case "0A000":
-		return errs.ErrContended.With("cause", "stale_plan").Because(err) // "cached plan must not change result type": the driver has dropped it
-	case "XXUUU":
-		if strings.Contains(server.Message, "timestamp in the future") { // clock skew carries no code of its own
-			return errs.ErrContended.With("cause", "clock").Because(err)
-		}
-		return errs.ErrInternal.Because(err)
+	}
+	// Two facts have no code of their own.
+	switch {
+	case server.Code == "0A000" && (server.Routine == "RevalidateCachedQuery" || strings.Contains(server.Message, "cached plan must not change")):
+		// PostgreSQL translates its messages, but not the name of the routine. The driver has dropped the plan.
+		return errs.ErrContended.With("cause", "stale_plan").Because(err)
+	case server.Code == "XXUUU" && strings.Contains(server.Message, "timestamp in the future"):
+		return errs.ErrContended.With("cause", "clock").Because(err)
 	}
 	switch server.Code[:min(2, len(server.Code))] {
 	case "08", "53", "57", "58": // connection, resources, operator, system: this server, now

@@ -44,6 +44,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("read the database URL: %w", err) // pgx leaves the password out of its message
 	}
 	config.ConnConfig.Tracer = o.Tracer
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
 	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
 	if err != nil {
 		return nil, Classify(fmt.Errorf("connect to the database: %w", err))
@@ -76,8 +79,9 @@ func pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params
 	config.MaxConnIdleTime = 5 * time.Minute
 	config.HealthCheckPeriod = 5 * time.Second
 	config.PingTimeout = 2 * time.Second
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+		ask, said := ctx.Value(asking{}).(bool)
+		return ask || !said && p.IdleDuration > time.Second
 	}
 	runtime := config.ConnConfig.RuntimeParams
 	runtime["application_name"] = orText(o.Name, "meridian")
@@ -89,6 +93,22 @@ func pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params
 		return nil, Classify(fmt.Errorf("open a pool: %w", err))
 	}
 	return p, nil
+}
+
+type asking struct{}
+
+// Asking returns a context that says whether a pool asks a connection if it is alive before it lends it, which costs a round trip.
+// Otherwise it asks those that lay idle for more than a second. Not to ask is for who begins again, asking, where errs.ErrUnavailable
+// comes back: in a failover all connections die at once.
+func Asking(ctx context.Context, ask bool) context.Context {
+	return context.WithValue(ctx, asking{}, ask)
+}
+
+// Renew closes the connections that nobody uses, and those in use when they come back. It is for who waited for an answer in vain: a node
+// that died without a word takes them all along, and each of them would be waited for again.
+func (d *DB) Renew() {
+	d.write.Reset()
+	d.read.Reset()
 }
 
 // Close waits for borrowed connections and closes all.
@@ -125,7 +145,9 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*pgx.Conn) error) error {
 		return Classify(err)
 	}
 	err = fn(conn.Conn())
-	if _, end := conn.Exec(context.WithoutCancel(ctx), `COMMIT`); end != nil && err == nil {
+	ending, cancel := farewell(ctx)
+	defer cancel()
+	if _, end := conn.Exec(ending, `COMMIT`); end != nil && err == nil {
 		err = fmt.Errorf("end a snapshot: %w", end)
 	}
 	return Classify(err)

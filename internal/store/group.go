@@ -2,9 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/meridian-ledger/meridian/internal/db"
@@ -44,44 +49,63 @@ SELECT j.reverses, j.id
 ` + byKey + `
 JOIN journal j ON j.home = k.home AND j.ledger_id = k.ledger_id AND j.reverses = k.id`
 
-const sqlLookupAccounts = `
+var sqlLookupAccounts = `
 SELECT ` + accountReading + `
 ` + byName + `
 JOIN account a ON a.home = k.home AND a.ledger_id = k.ledger_id AND a.id = k.id`
 
-const sqlLookupHolds = `
+var sqlLookupHolds = `
 SELECT ` + holdReading + `
 ` + byKey + `
 JOIN hold h ON h.home = k.home AND h.ledger_id = k.ledger_id AND h.id = k.id`
 
 // Locks are taken in the order of the key on every node, accounts before holds, so that two groups can not wait for each other.
-const (
-	sqlLockAccounts = sqlLookupAccounts + `
-ORDER BY a.home, a.ledger_id, a.id FOR UPDATE OF a`
-	sqlLockHolds = sqlLookupHolds + `
-ORDER BY h.home, h.ledger_id, h.id FOR UPDATE OF h`
-)
+func lockAccounts(e db.Engine) string {
+	return "SELECT " + accountColumnsOf("r") + "\n" + e.LockedRows("account", "text") + "\nORDER BY r.home, r.ledger_id, r.id FOR UPDATE OF r"
+}
+
+func lockHolds(e db.Engine) string {
+	return "SELECT " + holdColumnsOf("r") + "\n" + e.LockedRows("hold", "uuid") + "\nORDER BY r.home, r.ledger_id, r.id FOR UPDATE OF r"
+}
 
 // group implements ledger.Group.
 type group struct {
-	conn *pgxpool.Conn
+	conn   *pgxpool.Conn
+	ungate string // what lets go of the gate, if there is one
 }
 
 // Begin loads what commands need, as it is now, and locks the accounts and holds. Errors: errs.ErrContended (begin again),
 // errs.ErrUnavailable, errs.ErrInternal; nothing stays open after one.
 func (s *Store) Begin(ctx context.Context, needs ledger.Needs) (ledger.Group, *ledger.Books, error) {
+	g, books, err := s.begin(db.Asking(ctx, false), needs)
+	if errors.Is(err, errs.ErrUnavailable) { // the connection may have died while it lay idle
+		g, books, err = s.begin(db.Asking(ctx, true), needs)
+	}
+	if errors.Is(err, errs.ErrDeadlineExceeded) {
+		s.db.Renew()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return g, books, nil
+}
+
+func (s *Store) begin(ctx context.Context, needs ledger.Needs) (*group, *ledger.Books, error) {
 	conn, err := s.db.Writer(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &group{conn: conn}
+	g := &group{conn: conn, ungate: s.db.Engine.Ungate}
 	books := ledger.NewBooks(zeroTime)
 	batch := &pgx.Batch{}
+	if gate := s.db.Engine.Gate; gate != "" {
+		batch.Queue(gate, gates(needs)).Query(func(pgx.Rows) error { return nil })
+	}
 	batch.Queue(sqlBeginLookup)
 	queueLookup(batch, books, needs)
 	batch.Queue(sqlCommit)
 	batch.Queue(sqlBegin)
-	queueRows(batch, books, needs, sqlLockAccounts, sqlLockHolds)
+	queueRows(batch, books, needs, s.lockAccounts, s.lockHolds)
 	queueNow(batch, books)
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		g.Rollback(ctx)
@@ -190,26 +214,65 @@ func (g *group) Commit(ctx context.Context, c ledger.Changes) error {
 	batch := &pgx.Batch{}
 	queueChanges(batch, c)
 	committed := false
-	batch.Queue(sqlCommit).Exec(func(tag pgconnTag) error {
+	batch.Queue(sqlCommit).Exec(func(tag pgconn.CommandTag) error {
 		committed = tag.String() == sqlCommit
 		return nil
 	})
+	if g.ungate != "" {
+		batch.Queue(g.ungate)
+	}
 	err := g.conn.SendBatch(ctx, batch).Close()
-	if err == nil && !committed {
+	switch {
+	case committed && err == nil:
+		g.conn.Release()
+		return nil
+	case committed: // what failed came after it: the connection is of no use any more
+		_ = g.conn.Conn().Close(ctx)
+		g.conn.Release()
+		return nil
+	case err == nil:
 		err = errs.ErrContended.With("cause", "rolled_back")
 	}
-	if err != nil {
-		g.Rollback(ctx)
-		return db.ClassifyCommit(fmt.Errorf("write a group: %w", err))
-	}
-	g.conn.Release()
-	return nil
+	g.Rollback(ctx)
+	return db.ClassifyCommit(fmt.Errorf("write a group: %w", err))
 }
 
-// Rollback implements ledger.Group. The pool throws a broken connection away.
+// farewell bounds a rollback, which outlives the context of its group but not a server that answers no more.
+const farewell = 2 * time.Second
+
+// Rollback implements ledger.Group. The pool throws a broken connection away, which rolls back and lets go as well.
 func (g *group) Rollback(ctx context.Context) {
-	if !g.conn.Conn().IsClosed() && g.conn.Conn().PgConn().TxStatus() != 'I' {
-		_, _ = g.conn.Exec(context.WithoutCancel(ctx), sqlRollback) // where this fails, the pool closes the connection, which rolls back
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	conn := g.conn.Conn().PgConn()
+	var last string
+	if conn.TxStatus() != 'I' {
+		last = sqlRollback + ";"
+	}
+	if last += g.ungate; last != "" && !conn.IsClosed() {
+		if _, err := conn.Exec(ctx, last).ReadAll(); err != nil {
+			_ = conn.Close(ctx)
+		}
 	}
 	g.conn.Release()
+}
+
+// maxGates bounds the places that one group takes in the server's table of locks. Beyond it a group may have to run again.
+const maxGates = 1024
+
+// gates are the numbers of the accounts of a group: the same on every node, each once, in one order.
+func gates(needs ledger.Needs) []int64 {
+	var numbers []int64
+	for _, n := range needs {
+		for _, name := range n.Accounts {
+			h := fnv.New64a()
+			_, _ = h.Write([]byte(n.Ledger.ID)) // never fails
+			_, _ = h.Write([]byte{0})
+			_, _ = h.Write([]byte(name))
+			numbers = append(numbers, int64(h.Sum64())) //nolint:gosec // all 64 bits are wanted
+		}
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	return numbers[:min(len(numbers), maxGates)]
 }

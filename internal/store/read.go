@@ -20,7 +20,7 @@ var zeroTime time.Time
 
 func compareText[S ~string](a, b S) int { return strings.Compare(string(a), string(b)) }
 
-const sqlSelectAccount = `
+var sqlSelectAccount = `
 SELECT ` + accountReading + `
 FROM account a WHERE a.home = $1 AND a.ledger_id = $2 AND a.id = $3`
 
@@ -100,7 +100,7 @@ func (s *Store) firstSince(ctx context.Context, a ledger.Account, t time.Time) (
 	return low, nil
 }
 
-const sqlListAccounts = `
+var sqlListAccounts = `
 SELECT ` + accountReading + `
 FROM account a WHERE a.home = $1 AND a.ledger_id = $2 AND a.id > $3 ORDER BY a.id LIMIT $4`
 
@@ -250,31 +250,64 @@ func (s *Store) TrialBalance(ctx context.Context, key id.Ledger) ([]ledger.Trial
 	return lines, nil
 }
 
-const sqlSelectHoldAccounts = `SELECT from_account, to_account FROM hold WHERE home = $1 AND ledger_id = $2 AND id = $3`
+const sqlLookupHoldAccounts = `
+SELECT h.ledger_id, h.id, h.from_account, h.to_account
+` + byKey + `
+JOIN hold h ON h.home = k.home AND h.ledger_id = k.ledger_id AND h.id = k.id`
 
-// Behind returns the accounts behind the target of a command, or none where the target is not there. They never change, so that what it
-// says holds when the command is executed.
-func (s *Store) Behind(ctx context.Context, c ledger.Command) ([]ledger.Ref, error) {
-	if c.Kind == ledger.KindReverse {
-		r, err := s.Transaction(ctx, c.Ledger, c.Target)
-		if errors.Is(err, errs.ErrTransactionNotFound) {
-			return nil, nil
+const sqlLookupEntries = `
+SELECT j.ledger_id, j.id, j.entries
+` + byKey + `
+JOIN journal j ON j.home = k.home AND j.ledger_id = k.ledger_id AND j.id = k.id`
+
+// Behind returns the accounts behind the targets of commands, by target, in one round trip. Targets that are not there are left out. The
+// accounts never change, so that what it says holds when the commands are executed.
+func (s *Store) Behind(ctx context.Context, commands []ledger.Command) (map[id.Transaction][]ledger.Ref, error) {
+	var holds, records rowKeys[[16]byte]
+	for _, c := range commands {
+		l, err := s.Ledger(ctx, c.Ledger)
+		if err != nil {
+			return nil, err
 		}
-		return r.Outcome.Behind(), err
+		if c.Kind == ledger.KindReverse {
+			records.add(l, c.Target)
+		} else {
+			holds.add(l, c.Target)
+		}
 	}
-	l, err := s.Ledger(ctx, c.Ledger)
-	if err != nil {
-		return nil, err
+	behind, err := s.behind(db.Asking(ctx, false), holds, records)
+	if errors.Is(err, errs.ErrUnavailable) { // the connection may have died while it lay idle
+		behind, err = s.behind(db.Asking(ctx, true), holds, records)
 	}
-	h := ledger.Hold{Ledger: c.Ledger}
-	rows, _ := s.db.Reader().Query(ctx, sqlSelectHoldAccounts, l.Home, c.Ledger, [16]byte(c.Target)) // the error comes back from the loop
-	var behind []ledger.Ref
-	_, err = pgx.ForEachRow(rows, []any{&h.From, &h.To}, func() error {
-		behind = h.Behind()
-		return nil
+	return behind, err
+}
+
+func (s *Store) behind(ctx context.Context, holds, records rowKeys[[16]byte]) (map[id.Transaction][]ledger.Ref, error) {
+	behind := map[id.Transaction][]ledger.Ref{}
+	batch := &pgx.Batch{}
+	holds.queue(batch, sqlLookupHoldAccounts, func(rows pgx.Rows) error {
+		var h ledger.Hold
+		_, err := pgx.ForEachRow(rows, []any{&h.Ledger, (*[16]byte)(&h.ID), &h.From, &h.To}, func() error {
+			behind[h.ID] = h.Behind()
+			return nil
+		})
+		return err
 	})
-	if err != nil {
-		return nil, db.Classify(fmt.Errorf("look up hold %s: %w", c.Target, err))
+	records.queue(batch, sqlLookupEntries, func(rows pgx.Rows) error {
+		var from ledger.Outcome
+		var entries []byte
+		_, err := pgx.ForEachRow(rows, []any{&from.Ledger, (*[16]byte)(&from.Transaction), &entries}, func() error {
+			o := from
+			if err := readOutcome(&o, entries, nil); err != nil {
+				return fmt.Errorf("journal row %s: %w", o.Transaction, err)
+			}
+			behind[o.Transaction] = o.Behind()
+			return nil
+		})
+		return err
+	})
+	if err := s.db.Reader().SendBatch(ctx, batch).Close(); err != nil {
+		return nil, db.Classify(fmt.Errorf("look up targets: %w", err))
 	}
 	return behind, nil
 }

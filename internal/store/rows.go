@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,16 +21,35 @@ import (
 const (
 	accountColumns = `home, ledger_id, id, asset, scale, normal_side, posted_debits, posted_credits, pending_debits, pending_credits,
     sequence, min_available, max_balance, status, metadata, opened_at, changed_at`
-	accountReading = `a.home, a.ledger_id, a.id, a.asset, a.scale, a.normal_side, a.posted_debits::text, a.posted_credits::text,
-    a.pending_debits::text, a.pending_credits::text, a.sequence, a.min_available::text, a.max_balance::text, a.status, a.metadata,
-    a.opened_at, a.changed_at`
 
 	holdColumns = `home, ledger_id, id, from_account, to_account, asset, scale, amount, captured, status, expires_at`
-	holdReading = `h.home, h.ledger_id, h.id, h.from_account, h.to_account, h.asset, h.scale, h.amount::text, h.captured::text, h.status,
-    h.expires_at`
 
 	recordReading = `j.home, j.ledger_id, j.id, j.idempotency_key, j.kind, j.outcome, j.reason, j.detail, j.entries, j.request,
     j.request_hash, j.reference, j.correlation_id, j.trace_id, j.target, j.reverses, j.effective_at, j.recorded_at`
+)
+
+// accountColumnsOf and holdColumnsOf read those columns of a row.
+func accountColumnsOf(row string) string {
+	return columnsOf(row, accountColumns, "posted_debits", "posted_credits", "pending_debits", "pending_credits", "min_available", "max_balance")
+}
+
+func holdColumnsOf(row string) string { return columnsOf(row, holdColumns, "amount", "captured") }
+
+func columnsOf(row, columns string, amounts ...string) string {
+	names := strings.Split(columns, ",")
+	for i, name := range names {
+		name = strings.TrimSpace(name)
+		names[i] = row + "." + name
+		if slices.Contains(amounts, name) {
+			names[i] += "::text"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+var (
+	accountReading = accountColumnsOf("a")
+	holdReading    = holdColumnsOf("h")
 )
 
 // digits scans a DECIMAL that was cast to text.

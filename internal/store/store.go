@@ -7,7 +7,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,12 +23,16 @@ import (
 
 // Store is the ledger's tables.
 type Store struct {
-	db      *db.DB
-	ledgers sync.Map // id.Ledger to ledger.Ledger: a ledger never changes, so one read of it serves for ever
+	db           *db.DB
+	lockAccounts string // statements whose text depends on the engine
+	lockHolds    string
+	ledgers      sync.Map // id.Ledger to ledger.Ledger: a ledger never changes, so one read of it serves for ever
 }
 
 // New returns a store on a database whose schema is up to date.
-func New(d *db.DB) *Store { return &Store{db: d} }
+func New(d *db.DB) *Store {
+	return &Store{db: d, lockAccounts: lockAccounts(d.Engine), lockHolds: lockHolds(d.Engine)}
+}
 
 const sqlInsertLedger = `
 INSERT INTO ledger (id, home, metadata, created_at) VALUES ($1, $2, $3, now())
@@ -184,5 +187,3 @@ func (s *Store) ExpiredHolds(ctx context.Context, limit int) ([]ledger.Hold, err
 
 // micros cuts a time to what both engines store.
 func micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-var errRowCount = errors.New("a locked row was not there when it was written")

@@ -1,0 +1,44 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/db"
+	"github.com/meridian-ledger/meridian/internal/db/dbtest"
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+)
+
+// The pool asks a connection that lay idle for more than a second whether it is alive. An idle node's first command does without: it costs
+// a round trip, and whoever begins a group or looks up a target begins again by itself.
+func TestBegin_AsksNoIdleConnectionWhetherItIsAlive(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		s := newStand(t, d)
+		through := s.through(db.Options{Writers: 2, Readers: 2})
+		hold := transfer("hold", "a", "b")
+		hold.Kind = ledger.KindHold
+		aim := []ledger.Command{{Kind: ledger.KindCommit, Ledger: brand, Target: s.posted(s.Store, hold).Transaction}}
+		look := func() {
+			if behind, err := through.Behind(t.Context(), aim); err != nil || len(behind) != 1 {
+				t.Errorf("look up a target: %v %v", behind, err)
+			}
+		}
+		for _, k := range []id.Key{"w1", "w2", "w3", "w4"} { // both connections of each pool have prepared
+			s.posted(through, transfer(k, "a", "b"))
+			look()
+		}
+		time.Sleep(1200 * time.Millisecond) // the idleness itself
+		before := s.proxy.RoundTrips()
+		s.posted(through, transfer("k", "a", "b"))
+		look()
+		if trips := s.proxy.RoundTrips() - before; trips != 3 {
+			t.Errorf("%d round trips, want two for the group and one for the look-up", trips)
+		}
+		for range 3 { // also where connections were at work a moment ago
+			s.proxy.CutAll() // as a failover does
+			s.posted(through, transfer(id.Key(time.Now().String()), "a", "b"))
+			look()
+		}
+	})
+}
