@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,14 +56,19 @@ func (f *benchFlags) open(ctx context.Context, say func(string)) (*benchTarget, 
 	return t, nil
 }
 
-func (f *benchFlags) client() (*http.Client, []connect.ClientOption, error) {
+// client speaks the protocol. It does not ask for compressed answers: between two ends of one network they cost more than they save.
+func (f *benchFlags) client() (connect.HTTPClient, []connect.ClientOption, error) {
+	plain := connect.WithAcceptCompression("gzip", nil, nil)
 	switch f.protocol {
 	case "connect":
-		return rpc.NewHTTPClient(nil, false), nil, nil
+		if slices.ContainsFunc(f.servers, func(url string) bool { return strings.HasPrefix(url, "https:") }) {
+			return rpc.NewHTTPClient(nil, false), []connect.ClientOption{plain}, nil
+		}
+		return bench.NewWire(), []connect.ClientOption{plain}, nil
 	case "h2":
-		return rpc.NewHTTPClient(nil, true), nil, nil
+		return rpc.NewHTTPClient(nil, true), []connect.ClientOption{plain}, nil
 	case "grpc":
-		return rpc.NewHTTPClient(nil, true), []connect.ClientOption{connect.WithGRPC()}, nil
+		return rpc.NewHTTPClient(nil, true), []connect.ClientOption{plain, connect.WithGRPC()}, nil
 	}
 	return nil, nil, fmt.Errorf("--protocol %s: want connect, h2 or grpc", f.protocol)
 }

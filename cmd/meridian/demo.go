@@ -113,7 +113,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return nil
 }
 
-func (d *demo) headline(text string) { fmt.Fprintf(d.w, "\n\x1b[1m%s\x1b[0m\n", text) }
+func (d *demo) headline(text string) { fmt.Fprintf(d.w, "\n%s\n", styled(d.w, bold, text)) }
 
 // importBank loads the bank's file through the API, and holds every account against the file.
 func (d *demo) importBank(ctx context.Context) error {
@@ -138,10 +138,9 @@ func (d *demo) importBank(ctx context.Context) error {
 	}
 	d.imported, err = importer.Run(ctx, svc, m, bytes.NewReader(file), importer.Options{
 		Ledger: berkaLedger, TotalBytes: int64(len(file)),
-		Progress: func(p importer.Progress) { printProgress(d.w, p) },
+		Progress: progressTo(d.w),
 		Reject:   func(r importer.Rejected) { d.problems = append(d.problems, "import: "+r.String()) },
 	})
-	fmt.Fprintln(d.w)
 	if err != nil {
 		return fmt.Errorf("import the bank's transactions: %w", err)
 	}

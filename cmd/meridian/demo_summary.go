@@ -77,10 +77,10 @@ func (d *demo) print() {
 		s.Killed, s.FailedCalls, s.Moved, s.WorstMS)
 	line("checked", "%s repeats against their first answers, %s balances against what clients were told", grouped(fmt.Sprint(s.Repeats)), grouped(fmt.Sprint(s.Accounts)))
 	if s.Proven {
-		fmt.Fprintf(d.w, "\n\x1b[1;32m  ✓ The books are right, to the last unit.\x1b[0m  (%s in all)\n", d.elapsed.Round(100*time.Millisecond))
+		fmt.Fprintf(d.w, "\n  %s  (%s in all)\n", styled(d.w, green, "✓ The books are right, to the last unit."), d.elapsed.Round(100*time.Millisecond))
 		return
 	}
-	fmt.Fprintf(d.w, "\n\x1b[1;31m  ✗ Something is off:\x1b[0m\n")
+	fmt.Fprintf(d.w, "\n  %s\n", styled(d.w, red, "✗ Something is off:"))
 	for _, p := range d.problems[:min(len(d.problems), 20)] {
 		fmt.Fprintln(d.w, "    "+p)
 	}

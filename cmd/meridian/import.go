@@ -48,12 +48,9 @@ Exit code 0: all rows are in the books; 4: some were rejected; 1: it did not get
 			}
 			o.Reject = func(r importer.Rejected) { fmt.Fprintln(cmd.ErrOrStderr(), r) }
 			if !quiet && !asJSON {
-				o.Progress = func(p importer.Progress) { printProgress(cmd.ErrOrStderr(), p) }
+				o.Progress = progressTo(cmd.ErrOrStderr())
 			}
 			summary, err := importer.Run(cmd.Context(), svc, m, file, o)
-			if o.Progress != nil {
-				fmt.Fprintln(cmd.ErrOrStderr())
-			}
 			return finishImport(cmd.OutOrStdout(), summary, err, asJSON)
 		},
 	}
@@ -67,12 +64,25 @@ Exit code 0: all rows are in the books; 4: some were rejected; 1: it did not get
 	return cmd
 }
 
-func printProgress(w io.Writer, p importer.Progress) {
-	share := ""
-	if p.TotalBytes > 0 {
-		share = fmt.Sprintf("%3d %%  ", 100*p.Bytes/p.TotalBytes)
+// progressTo shows how far an import is: a line that renews itself for a person, and a line every tenth of the file for a log.
+func progressTo(w io.Writer) func(importer.Progress) {
+	watched, tenths := terminal(w), int64(0)
+	return func(p importer.Progress) {
+		share, done := "", p.TotalBytes > 0 && p.Bytes >= p.TotalBytes
+		if p.TotalBytes > 0 {
+			share = fmt.Sprintf("%3d %%  ", 100*p.Bytes/p.TotalBytes)
+		}
+		line := fmt.Sprintf("%s%d rows  %d posted  %d there already  %d rejected  %.0f rows/s", share, p.Rows, p.Posted, p.Replayed, p.Rejected, p.Rate)
+		switch tenth := 10 * p.Bytes / max(p.TotalBytes, 1); {
+		case watched && done:
+			fmt.Fprintf(w, "\r  %s \n", line)
+		case watched:
+			fmt.Fprintf(w, "\r  %s ", line)
+		case p.TotalBytes > 0 && tenth > tenths:
+			tenths = tenth
+			fmt.Fprintln(w, "  "+line)
+		}
 	}
-	fmt.Fprintf(w, "\r%s%d rows  %d posted  %d there already  %d rejected  %.0f rows/s ", share, p.Rows, p.Posted, p.Replayed, p.Rejected, p.Rate)
 }
 
 func finishImport(w io.Writer, s importer.Summary, failed error, asJSON bool) error {
