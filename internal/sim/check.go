@@ -3,9 +3,9 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -13,8 +13,8 @@ import (
 )
 
 // Check holds the books against what the clients were told: every answered command is there with the answer that was given, a repeat of
-// it changes nothing, and the balance of every player is the first deposit and the entries of the answers, to the unit. It returns
-// what is wrong, and the number of commands and accounts it looked at. The accounts must have been moved by this history alone.
+// it changes nothing, and the balance of every player is what Open found and the entries of the answers, to the unit. It returns what is
+// wrong, and the number of commands and accounts it looked at. Since Open, the accounts must have been moved by this history alone.
 func (h *History) Check(ctx context.Context, w Workload, svc ledger.Service, repeats int) (problems []string, commands, accounts int, err error) {
 	problems = slices.Clone(h.Lost)
 	found, err := h.checkBalances(ctx, w, svc)
@@ -37,20 +37,22 @@ func (h *History) checkBalances(ctx context.Context, w Workload, svc ledger.Serv
 			expected[e.Ref] = sum
 		}
 	}
+	now, err := w.balances(ctx, svc)
+	if err != nil {
+		return nil, err
+	}
 	var problems []string
 	for _, name := range w.Ledgers {
 		for i := range w.Accounts {
 			ref := ledger.Ref{Ledger: name, Account: w.account(i)}
-			a, err := svc.Account(ctx, ref, time.Time{})
-			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", ref, err)
-			}
-			want, err := expected[ref].Add(money.FromInt64(firstDeposit))
+			want, err := expected[ref].Add(w.before[ref])
 			if err != nil {
 				return nil, fmt.Errorf("add up the answers: %w", err)
 			}
-			if a.Posted() != want {
-				problems = append(problems, fmt.Sprintf("%s has %s, its clients were told %s", ref, a.Posted(), want))
+			if got, found := now[ref]; !found {
+				problems = append(problems, fmt.Sprintf("%s is not there", ref))
+			} else if got != want {
+				problems = append(problems, fmt.Sprintf("%s has %s, its clients were told %s", ref, got, want))
 			}
 		}
 	}
@@ -102,6 +104,19 @@ func difference(a, b ledger.Outcome) string {
 		return "time"
 	case !slices.Equal(a.Entries, b.Entries):
 		return "entries"
+	case !maps.Equal(a.Detail, b.Detail):
+		return fmt.Sprintf("detail %v, then %v", a.Detail, b.Detail)
+	case holdText(a.Hold) != holdText(b.Hold):
+		return fmt.Sprintf("hold %s, then %s", holdText(a.Hold), holdText(b.Hold))
 	}
 	return ""
+}
+
+func holdText(h *ledger.Hold) string {
+	if h == nil {
+		return "none"
+	}
+	at := *h
+	at.ExpiresAt = at.ExpiresAt.UTC() // the same instant, whatever way it came
+	return fmt.Sprintf("%+v", at)
 }

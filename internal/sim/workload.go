@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -22,6 +23,8 @@ type Workload struct {
 	Accounts int         // in each ledger
 	Hot      int         // of them, that take a third of the movements
 	Seed     uint64
+
+	before map[ledger.Ref]money.Amount // what Open found on the accounts
 }
 
 const (
@@ -29,10 +32,13 @@ const (
 	firstDeposit = 100_000 // minor units, on every account
 )
 
-func (w Workload) account(i int) id.Account { return id.Account("player:" + strconv.Itoa(i)) }
+const players = "player:" // how the names of the accounts begin
 
-// Open opens the accounts and puts money on them. It may run any number of times.
-func (w Workload) Open(ctx context.Context, svc ledger.Service) error {
+func (w Workload) account(i int) id.Account { return id.Account(players + strconv.Itoa(i)) }
+
+// Open opens the accounts, puts money on them, and notes what they have: after an earlier run on the same books that is not the first
+// deposit any more. It may run any number of times.
+func (w *Workload) Open(ctx context.Context, svc ledger.Service) error {
 	for _, name := range w.Ledgers {
 		for from := 0; from < w.Accounts; from += ledger.MaxBatch / 2 {
 			var batch ledger.Batch
@@ -57,7 +63,33 @@ func (w Workload) Open(ctx context.Context, svc ledger.Service) error {
 			}
 		}
 	}
-	return nil
+	var err error
+	w.before, err = w.balances(ctx, svc)
+	return err
+}
+
+// balances reads what all players have.
+func (w Workload) balances(ctx context.Context, svc ledger.Service) (map[ledger.Ref]money.Amount, error) {
+	const page = 1000
+	posted := map[ledger.Ref]money.Amount{}
+	for _, name := range w.Ledgers {
+		for after, more := id.Account(players), true; more; {
+			accounts, err := svc.Accounts(ctx, name, after, page)
+			if err != nil {
+				return nil, fmt.Errorf("read the accounts of %s: %w", name, err)
+			}
+			more = len(accounts) == page
+			for _, a := range accounts {
+				after = a.Ref.Account
+				if !strings.HasPrefix(string(after), players) {
+					more = false
+					break
+				}
+				posted[a.Ref] = a.Posted()
+			}
+		}
+	}
+	return posted, nil
 }
 
 func euros(minor int64) *ledger.Money {
