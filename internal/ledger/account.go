@@ -70,8 +70,9 @@ func (s Status) Refuses(side Side) bool {
 		return side == Debit
 	case CreditsFrozen:
 		return side == Credit
+	default:
+		return false
 	}
-	return false
 }
 
 // Limit is an optional bound in minor units, on the account's normal side.

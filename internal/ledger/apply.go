@@ -53,7 +53,7 @@ func (p *plan) load() (map[Ref]Account, *refusal) {
 			a, ok = Account{Home: ledger.Home, Ref: m.ref, Asset: asset, Normal: Debit, Status: Open}, true
 		}
 		if !ok {
-			return nil, refuse(errs.ReasonAccountNotFound, "ledger", string(m.ref.Ledger), "account_id", string(m.ref.Account))
+			return nil, refuseAt(m.ref, errs.ReasonAccountNotFound)
 		}
 		found[m.ref] = a
 	}
@@ -62,40 +62,50 @@ func (p *plan) load() (map[Ref]Account, *refusal) {
 
 func checkAsset(m move, a Account) *refusal {
 	if m.asset != a.Asset.Code {
-		return refuse(errs.ReasonAssetMismatch, "account_id", string(a.Ref.Account), "account_asset", string(a.Asset.Code), "asset", string(m.asset))
+		return refuseAt(m.ref, errs.ReasonAssetMismatch, "account_asset", string(a.Asset.Code), "asset", string(m.asset))
 	}
 	return nil
 }
 
 func checkClosed(m move, a Account) *refusal {
 	if a.Status == Closed && !m.release {
-		return refuse(errs.ReasonAccountClosed, "account_id", string(a.Ref.Account))
+		return refuseAt(m.ref, errs.ReasonAccountClosed)
 	}
 	return nil
 }
 
 func checkFrozen(m move, a Account) *refusal {
 	if !m.release && a.Status.Refuses(m.side) {
-		return refuse(errs.ReasonAccountFrozen, "account_id", string(a.Ref.Account), "status", string(a.Status))
+		return refuseAt(m.ref, errs.ReasonAccountFrozen, "status", string(a.Status))
 	}
 	return nil
 }
 
-// apply walks the lines in order and writes one entry for each.
+// apply walks the lines in order and writes one entry for each. Totals only grow, but what is available is judged when all lines are
+// there: a line may bring back into range what one before it took out.
 func (p *plan) apply(before map[Ref]Account) (map[Ref]Account, []Entry, *refusal) {
 	after := make(map[Ref]Account, len(before))
 	entries := make([]Entry, 0, len(p.lines))
+	var full map[Ref]bool // accounts with a total that would need more than 38 digits
 	for _, m := range p.lines {
 		a, seen := after[m.ref]
 		if !seen {
 			a = before[m.ref]
 		}
-		if err := a.add(m); err != nil {
-			return nil, nil, refuse(errs.ReasonBalanceOverflow, "account_id", string(m.ref.Account))
+		if a.add(m) != nil {
+			if full == nil {
+				full = map[Ref]bool{}
+			}
+			full[m.ref] = true
 		}
 		a.Sequence++
 		after[m.ref] = a
 		entries = append(entries, a.entry(m))
+	}
+	for _, m := range p.lines {
+		if full[m.ref] || !before[m.ref].inRange() || !after[m.ref].inRange() {
+			return nil, nil, refuseAt(m.ref, errs.ReasonBalanceOverflow)
+		}
 	}
 	return after, entries, nil
 }
@@ -123,17 +133,20 @@ func (a Account) entry(m move) Entry {
 	}
 }
 
+// inRange tells whether everything that is derived from the totals can be written down too.
+func (a Account) inRange() bool {
+	_, err := a.Available()
+	_, err2 := a.Occupied()
+	return err == nil && err2 == nil
+}
+
 // judge holds the net effect against floors and ceilings: a movement may not leave less available than the floor, nor more than the
-// ceiling, but what was outside a limit before may come closer to it.
+// ceiling, but what was outside a limit before may come closer to it. So a command on the account itself, which moves nothing, may set a
+// limit that the balance is outside of.
 func (p *plan) judge(before, after map[Ref]Account) *refusal {
-	bounds := []func(was, is Account) (*refusal, error){withinFloor, withinCeiling}
-	for _, bound := range bounds {
+	for _, bound := range []func(was, is Account) *refusal{withinFloor, withinCeiling} {
 		for _, m := range p.lines {
-			refused, err := bound(before[m.ref], after[m.ref])
-			if err != nil {
-				return refuse(errs.ReasonBalanceOverflow, "account_id", string(m.ref.Account))
-			}
-			if refused != nil && p.account == nil {
+			if refused := bound(before[m.ref], after[m.ref]); refused != nil {
 				return refused
 			}
 		}
@@ -141,31 +154,25 @@ func (p *plan) judge(before, after map[Ref]Account) *refusal {
 	return nil
 }
 
-func withinFloor(was, is Account) (*refusal, error) {
-	old, err := was.Available()
-	now, err2 := is.Available()
-	if err := firstError(err, err2); err != nil {
-		return nil, err
-	}
+func withinFloor(was, is Account) *refusal {
+	old, _ := was.Available() // in range: apply has looked
+	now, _ := is.Available()
 	if !is.Floor.Set || !now.Less(is.Floor.Amount) || !now.Less(old) {
-		return nil, nil
+		return nil
 	}
-	required, err := old.Sub(now)
-	return refuse(errs.ReasonInsufficientFunds, "account_id", string(is.Ref.Account), "available", old.String(),
-		"required", required.String(), "min_available", is.Floor.Amount.String()), err
+	required, _ := old.Sub(now) // at most what one of the totals has grown by
+	return refuseAt(is.Ref, errs.ReasonInsufficientFunds, "available", old.String(), "required", required.String(),
+		"min_available", is.Floor.Amount.String())
 }
 
-func withinCeiling(was, is Account) (*refusal, error) {
-	old, err := was.Occupied()
-	now, err2 := is.Occupied()
-	if err := firstError(err, err2); err != nil {
-		return nil, err
-	}
+func withinCeiling(was, is Account) *refusal {
+	old, _ := was.Occupied() // in range: apply has looked
+	now, _ := is.Occupied()
 	if !is.Ceiling.Set || !is.Ceiling.Amount.Less(now) || !old.Less(now) {
-		return nil, nil
+		return nil
 	}
-	return refuse(errs.ReasonCeilingExceeded, "account_id", string(is.Ref.Account), "balance", old.String(),
-		"after", now.String(), "max_balance", is.Ceiling.Amount.String()), nil
+	return refuseAt(is.Ref, errs.ReasonCeilingExceeded, "balance", old.String(), "after", now.String(),
+		"max_balance", is.Ceiling.Amount.String())
 }
 
 // decision puts the recorded time on everything: the instant of the books, moved on where an account has seen a later one, so that
@@ -201,7 +208,7 @@ func (p *plan) decision(before, after map[Ref]Account, entries []Entry) Decision
 
 func (p *plan) outcome(at time.Time) Outcome {
 	c := p.command
-	effective := c.EffectiveAt
+	effective := micros(c.EffectiveAt)
 	if effective.IsZero() {
 		effective = at
 	}

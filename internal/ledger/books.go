@@ -95,6 +95,9 @@ func (b *Books) adopt(f *Books) {
 // has its answer for ever; where one key carries another request, all of them get that error and nothing is written. A dry run
 // answers the same and changes nothing.
 func (b *Books) Execute(batch Batch) []Result {
+	if !batch.Atomic && !batch.DryRun {
+		return b.each(batch.Commands) // nothing of it is ever taken back
+	}
 	trial := b.fork()
 	results := trial.each(batch.Commands)
 	if batch.Atomic {

@@ -1,14 +1,12 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/money"
 )
@@ -18,7 +16,7 @@ type Kind string
 
 // The kinds of commands. Those on accounts go through the same journal as those on money, so that one stream tells the whole story.
 const (
-	KindDebit    Kind = "debit"    // takes from Account, gives to Counter
+	KindDebit    Kind = "debit"    // takes from Account, gives to Counter; of two entries the one of Account is the first, in each kind
 	KindCredit   Kind = "credit"   // gives to Account, takes from Counter
 	KindTransfer Kind = "transfer" // takes from Account, gives to Counter
 	KindPost     Kind = "post"     // Legs
@@ -45,8 +43,10 @@ const ReservedKeys = "meridian/"
 
 // ExpireCommand releases a hold whose time is over. Every node that notices issues the same command, and the first one wins.
 func ExpireCommand(h Hold) Command {
-	return Command{Kind: KindExpire, Ledger: h.Ledger, Key: id.Key(ReservedKeys + "expire/" + h.ID.String()), Target: h.ID}
+	return Command{Kind: KindExpire, Ledger: h.Ledger, Key: expiryOf(h.ID), Target: h.ID}
 }
+
+func expiryOf(hold id.Transaction) id.Key { return id.Key(ReservedKeys + "expire/" + hold.String()) }
 
 // Bounds on commands, so that one of them can not occupy a node.
 const (
@@ -109,14 +109,19 @@ type Command struct {
 // ID returns the id of the transaction that this command makes.
 func (c Command) ID() id.Transaction { return id.TransactionOf(c.Ledger, c.Key) }
 
-// Canonical returns the JSON form that is stored as the request.
+// Canonical returns the JSON form that is stored as the request. Whatever zone and precision the effective time came with, it stands
+// there in UTC and microseconds, as engines keep it: a retry that passes another gateway is still the same request.
 func (c Command) Canonical() []byte {
+	c.EffectiveAt = micros(c.EffectiveAt)
 	b, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("a command of strings and integers always marshals: %v", err))
 	}
 	return b
 }
+
+// micros cuts a time to what engines keep.
+func micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // Hash returns SHA-256 of the canonical form.
 func Hash(canonical []byte) [sha256.Size]byte { return sha256.Sum256(canonical) }
@@ -129,7 +134,7 @@ func Differs(a, b []byte) string {
 		return "request"
 	}
 	for _, field := range fields {
-		if normal(left[field]) != normal(right[field]) {
+		if !bytes.Equal(left[field], right[field]) && normal(left[field]) != normal(right[field]) {
 			return field
 		}
 	}
@@ -141,13 +146,16 @@ var fields = []string{
 	"correlation", "metadata", "effective_at", "terms", "status",
 }
 
-// normal makes two JSON texts comparable whatever the engine did to white space and the order of keys.
+// normal makes two JSON texts comparable whatever the engine did to white space and the order of keys. Numbers keep all their digits: a
+// float64 would not tell the longest times to live apart.
 func normal(raw json.RawMessage) string {
 	if raw == nil {
 		return ""
 	}
 	var v any
-	if json.Unmarshal(raw, &v) != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
 		return string(raw)
 	}
 	b, _ := json.Marshal(v)
@@ -188,8 +196,9 @@ func (k Kind) Priority() Priority {
 		return Settling
 	case KindDebit, KindCredit, KindTransfer, KindPost, KindHold:
 		return Moving
+	default:
+		return Other
 	}
-	return Other
 }
 
 // Reversible tells whether a posted transaction of this kind can be reversed.
@@ -197,12 +206,13 @@ func (k Kind) Reversible() bool {
 	switch k {
 	case KindDebit, KindCredit, KindTransfer, KindPost, KindCommit:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // CounterOf names the account that a ledger keeps for a reason: the other side of debits, credits and holds that name none.
-// It is opened by the first command that needs it, without limits.
+// It is opened by the first command that needs it, debit-normal and without limits; a ledger that wants other terms opens it before.
 func CounterOf(reason id.Reason, asset money.Code) id.Account {
 	if reason == "" {
 		reason = "general"
@@ -210,159 +220,10 @@ func CounterOf(reason id.Reason, asset money.Code) id.Account {
 	return id.Account("counter:" + string(reason) + ":" + string(asset))
 }
 
-// Validate refuses what no state of the books could accept. The typed fields are valid already; this looks at how they go together.
-func (c Command) Validate(now time.Time) error {
-	if c.Ledger == "" {
-		return errs.Invalid("ledger", "name the ledger, or start the server with a default ledger")
+// counter is the other side of a movement that is no post.
+func (c Command) counter() id.Account {
+	if c.Counter != "" {
+		return c.Counter
 	}
-	if c.Key == "" {
-		return errs.Invalid("idempotency_key", "give an idempotency key, in the field or in the Idempotency-Key header")
-	}
-	if strings.HasPrefix(string(c.Key), ReservedKeys) && c.Kind != KindExpire {
-		return errs.Invalid("idempotency_key", "keys that start with "+ReservedKeys+" belong to the service")
-	}
-	texts := firstError(ValidateText("reference", c.Reference), ValidateText("correlation_id", c.Correlation), c.Metadata.Validate("metadata"))
-	if texts != nil {
-		return texts
-	}
-	if c.EffectiveAt.After(now.Add(MaxEffectiveIn)) {
-		return errs.Invalid("effective_at", "the effective time lies in the future")
-	}
-	return c.validateKind()
-}
-
-func (c Command) validateKind() error {
-	switch c.Kind {
-	case KindDebit, KindCredit:
-		return firstError(needsAccount(c.Account, "account_id"), c.needsAmount(), c.distinct("account_id", "counter_account_id"))
-	case KindTransfer:
-		return firstError(needsAccount(c.Account, "from_account_id"), needsAccount(c.Counter, "to_account_id"), c.needsAmount(),
-			c.distinct("from_account_id", "to_account_id"))
-	case KindHold:
-		if c.ExpiresIn < 0 || c.ExpiresIn > MaxHold {
-			return errs.Invalid("expires_in", "a hold lasts more than nothing and at most 365 days")
-		}
-		return firstError(needsAccount(c.Account, "account_id"), c.needsAmount(), c.distinct("account_id", "to_account_id"))
-	case KindPost:
-		return c.validateLegs()
-	case KindCommit:
-		if c.Amount != nil && c.Amount.Minor.Sign() <= 0 {
-			return errs.Invalid("amount.minor_units", "an amount is greater than zero; leave it out to commit all that remains")
-		}
-		if c.KeepRest && c.Amount == nil {
-			return errs.Invalid("keep_rest", "committing all that remains leaves no rest")
-		}
-		return c.needsTarget("hold_id")
-	case KindRollback, KindExpire:
-		return c.needsTarget("hold_id")
-	case KindReverse:
-		return c.needsTarget("transaction_id")
-	case KindOpen:
-		if c.Terms == nil || c.Terms.Asset == "" || c.Terms.Normal == 0 {
-			return errs.Invalid("asset", "an account has an asset and a normal side")
-		}
-		return firstError(needsAccount(c.Account, "account_id"), c.Terms.Metadata.Validate("metadata"))
-	case KindUpdate:
-		if c.Terms == nil {
-			return errs.Invalid("limits", "say what to replace")
-		}
-		return firstError(needsAccount(c.Account, "account_id"), c.Terms.Metadata.Validate("metadata"))
-	case KindFreeze:
-		if !slices.Contains([]Status{Open, DebitsFrozen, CreditsFrozen, Frozen}, c.Status) {
-			return errs.Invalid("status", "freeze debits, credits, both, or none")
-		}
-		return needsAccount(c.Account, "account_id")
-	case KindClose:
-		return needsAccount(c.Account, "account_id")
-	}
-	return errs.Invalid("command", "say what to do: debit, credit, transfer, post, hold, commit, rollback or reverse")
-}
-
-func (c Command) validateLegs() error {
-	if len(c.Legs) < 2 || len(c.Legs) > MaxLegs {
-		return errs.Invalid("entries", fmt.Sprintf("a post has 2 to %d entries", MaxLegs))
-	}
-	for i, leg := range c.Legs {
-		at := fmt.Sprintf("entries[%d].", i)
-		if leg.Side == 0 {
-			return errs.Invalid(at+"side", "an entry is a debit or a credit")
-		}
-		if err := firstError(needsAccount(leg.Account, at+"account_id"), needsMoney(leg.Amount, at+"amount")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func needsAccount(a id.Account, field string) error {
-	if a == "" {
-		return errs.Invalid(field, "name the account")
-	}
-	return nil
-}
-
-func (c Command) needsTarget(field string) error {
-	if c.Target.IsZero() {
-		return errs.Invalid(field, "name what to act on")
-	}
-	return nil
-}
-
-func (c Command) needsAmount() error {
-	if c.Amount == nil {
-		return errs.Invalid("amount", "give an amount")
-	}
-	return needsMoney(*c.Amount, "amount")
-}
-
-func (c Command) distinct(a, b string) error {
-	if c.Account == c.Counter {
-		return errs.Invalid(b, "must differ from "+a)
-	}
-	return nil
-}
-
-func needsMoney(m Money, field string) error {
-	if m.Minor.Sign() <= 0 {
-		return errs.Invalid(field+".minor_units", "an amount is greater than zero")
-	}
-	if m.Asset == "" {
-		return errs.Invalid(field+".currency", "name the asset of the amount")
-	}
-	return nil
-}
-
-// Validate bounds metadata: 64 texts, keys of 1 to 64 and values of 0 to 255 printable characters.
-func (m Metadata) Validate(field string) error {
-	if len(m) > MaxMetadata {
-		return errs.Invalid(field, fmt.Sprintf("at most %d entries", MaxMetadata))
-	}
-	for k, v := range m {
-		if k == "" || len(k) > 64 || strings.ContainsFunc(k, control) {
-			return errs.Invalid(field, "a key is 1 to 64 printable characters")
-		}
-		if err := ValidateText(field+"."+k, v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ValidateText refuses control characters and more than 255 bytes.
-func ValidateText(field, text string) error {
-	if len(text) > MaxText || strings.ContainsFunc(text, control) {
-		return errs.Invalid(field, fmt.Sprintf("at most %d printable characters", MaxText))
-	}
-	return nil
-}
-
-func control(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
-
-func firstError(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return CounterOf(c.Reason, c.Amount.Asset)
 }

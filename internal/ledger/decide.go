@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"math/big"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
@@ -61,14 +63,21 @@ func refuse(reason errs.Reason, facts ...string) *refusal {
 	return r
 }
 
+// refuseAt is a refusal that is about one account.
+func refuseAt(ref Ref, reason errs.Reason, facts ...string) *refusal {
+	r := refuse(reason, facts...)
+	r.detail["ledger"], r.detail["account_id"] = string(ref.Ledger), string(ref.Account)
+	return r
+}
+
 // moves turns the command into lines, or says why it can not be.
 func (p *plan) moves() *refusal {
 	c := p.command
 	switch c.Kind {
 	case KindDebit, KindTransfer:
-		p.pair(c.Account, p.counter(), *c.Amount, c.Counter == "")
+		p.pair(c.Account, c.counter(), *c.Amount, c.Counter == "")
 	case KindCredit:
-		p.pair(p.counter(), c.Account, *c.Amount, c.Counter == "")
+		p.pair(c.counter(), c.Account, *c.Amount, c.Counter == "")
 	case KindPost:
 		return p.post()
 	case KindHold:
@@ -81,13 +90,6 @@ func (p *plan) moves() *refusal {
 		return p.lifecycle()
 	}
 	return nil
-}
-
-func (p *plan) counter() id.Account {
-	if c := p.command; c.Counter == "" {
-		return CounterOf(c.Reason, c.Amount.Asset)
-	}
-	return p.command.Counter
 }
 
 // pair debits one account and credits another; the customer's side comes first, so that its refusals do and its entry does.
@@ -107,35 +109,38 @@ func (p *plan) post() *refusal {
 		ledger id.Ledger
 		asset  money.Code
 	}
-	sums := map[book]money.Amount{}
+	sums := map[book]*big.Int{} // legs that balance may add up to more than an Amount holds on the way
 	for _, leg := range p.command.Legs {
-		ledger := leg.Ledger
-		if ledger == "" {
-			ledger = p.command.Ledger
-		}
+		at := book{cmp.Or(leg.Ledger, p.command.Ledger), leg.Amount.Asset}
 		signed := leg.Amount.Minor
 		if leg.Side == Debit {
 			signed = signed.Neg()
 		}
-		at := book{ledger, leg.Amount.Asset}
-		sum, err := sums[at].Add(signed)
-		if err != nil {
-			return refuse(errs.ReasonUnbalanced, "ledger", string(ledger), "asset", string(at.asset), "difference", "out of range")
+		if sums[at] == nil {
+			sums[at] = new(big.Int)
 		}
-		sums[at] = sum
-		p.lines = append(p.lines, move{ref: Ref{ledger, leg.Account}, asset: leg.Amount.Asset, side: leg.Side, post: leg.Amount.Minor})
+		sums[at].Add(sums[at], bigOf(signed))
+		p.lines = append(p.lines, move{ref: Ref{at.ledger, leg.Account}, asset: at.asset, side: leg.Side, post: leg.Amount.Minor})
 	}
-	for _, leg := range p.lines { // in the order of the request, so that the answer is always the same one
-		if sum := sums[book{leg.ref.Ledger, leg.asset}]; !sum.IsZero() {
-			return refuse(errs.ReasonUnbalanced, "ledger", string(leg.ref.Ledger), "asset", string(leg.asset), "difference", sum.String())
+	for _, line := range p.lines { // in the order of the request, so that the answer is always the same one
+		if sum := sums[book{line.ref.Ledger, line.asset}]; sum.Sign() != 0 {
+			return refuse(errs.ReasonUnbalanced, "ledger", string(line.ref.Ledger), "asset", string(line.asset), "difference", sum.String())
 		}
 	}
 	return nil
 }
 
+func bigOf(a money.Amount) *big.Int {
+	n, ok := new(big.Int).SetString(a.String(), 10)
+	if !ok {
+		panic("the text of an amount is a whole number: " + a.String())
+	}
+	return n
+}
+
 func (p *plan) setAside() {
 	c := p.command
-	from, to := Ref{c.Ledger, c.Account}, Ref{c.Ledger, p.counter()}
+	from, to := Ref{c.Ledger, c.Account}, Ref{c.Ledger, c.counter()}
 	p.lines = []move{
 		{ref: from, asset: c.Amount.Asset, side: Debit, pend: c.Amount.Minor},
 		{ref: to, asset: c.Amount.Asset, side: Credit, pend: c.Amount.Minor, opens: c.Counter == ""},
@@ -148,7 +153,7 @@ func (p *plan) setAside() {
 	asset, _ := ledger.Asset(c.Amount.Asset)
 	p.hold = &Hold{
 		ID: c.ID(), Home: ledger.Home, Ledger: c.Ledger, From: from.Account, To: to.Account, Asset: asset,
-		Amount: c.Amount.Minor, Status: Held, ExpiresAt: p.books.Now.Add(lasts),
+		Amount: c.Amount.Minor, Status: Held, ExpiresAt: micros(p.books.Now.Add(lasts)),
 	}
 }
 
@@ -237,10 +242,10 @@ func (p *plan) lifecycle() *refusal {
 		return p.open(ref, found)
 	}
 	if !found {
-		return refuse(errs.ReasonAccountNotFound, "account_id", string(c.Account))
+		return refuseAt(ref, errs.ReasonAccountNotFound)
 	}
 	if before.Status == Closed {
-		return refuse(errs.ReasonAccountClosed, "account_id", string(c.Account))
+		return refuseAt(ref, errs.ReasonAccountClosed)
 	}
 	after := before
 	switch c.Kind {
@@ -248,12 +253,12 @@ func (p *plan) lifecycle() *refusal {
 		after.Floor, after.Ceiling, after.Metadata = c.Terms.Floor, c.Terms.Ceiling, c.Terms.Metadata
 	case KindFreeze:
 		after.Status = c.Status
-	case KindClose:
+	default: // close
 		if !before.PendingDebits.IsZero() || !before.PendingCredits.IsZero() {
-			return refuse(errs.ReasonHoldsOpen, "incoming", before.Incoming().String(), "outgoing", before.Outgoing().String())
+			return refuseAt(ref, errs.ReasonHoldsOpen, "incoming", before.Incoming().String(), "outgoing", before.Outgoing().String())
 		}
 		if !before.Posted().IsZero() {
-			return refuse(errs.ReasonBalanceNotZero, "posted", before.Posted().String())
+			return refuseAt(ref, errs.ReasonBalanceNotZero, "posted", before.Posted().String())
 		}
 		after.Status = Closed
 	}
@@ -264,7 +269,7 @@ func (p *plan) lifecycle() *refusal {
 
 func (p *plan) open(ref Ref, found bool) *refusal {
 	if found {
-		return refuse(errs.ReasonAccountExists, "account_id", string(ref.Account))
+		return refuseAt(ref, errs.ReasonAccountExists)
 	}
 	terms, ledger := p.command.Terms, p.books.ledger(ref.Ledger)
 	asset, known := ledger.Asset(terms.Asset)

@@ -38,8 +38,8 @@ func (c Command) Touches(target []Ref) []Ref {
 	}
 	switch c.Kind {
 	case KindDebit, KindCredit, KindTransfer, KindHold:
-		p := plan{command: c}
-		refs = append(refs, Ref{c.Ledger, p.counter()})
+		refs = append(refs, Ref{c.Ledger, c.counter()})
+	default: // all are named
 	}
 	for _, leg := range c.Legs {
 		refs = append(refs, Ref{cmp.Or(leg.Ledger, c.Ledger), leg.Account})
@@ -97,6 +97,7 @@ func (g *Gather) Add(c Command, touched []Ref, ledgers func(id.Ledger) Ledger) {
 		home.Targets = append(home.Targets, c.Target)
 	case KindCommit, KindRollback, KindExpire:
 		home.Holds = append(home.Holds, c.Target)
+	default: // aim at nothing
 	}
 	for _, ref := range touched {
 		part := g.of(ref.Ledger, ledgers)

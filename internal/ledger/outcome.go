@@ -49,7 +49,7 @@ type Outcome struct {
 	Kind        Kind
 	Decided     Decided
 	Reason      errs.Reason       // of a decline
-	Detail      map[string]string // facts that go with the reason
+	Detail      map[string]string // facts that go with the reason; where it is about an account, ledger and account_id are among them
 	Entries     []Entry
 	Hold        *Hold    // as it is after a hold, commit, rollback or expiry
 	Account     *Account // as it is after an open, update, freeze or close

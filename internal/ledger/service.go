@@ -26,31 +26,33 @@ type Result struct {
 //
 // Writes carry a key: a repeat gets the same answer flagged Replayed, another request under the same key is
 // errs.ErrIdempotencyMismatch. Declines are outcomes, not errors. Reads are strong: they see every write that was answered before
-// the read began.
+// the read began; in a ledger that is not there they are errs.ErrLedgerNotFound. Lists are in the order of bytes, whatever the locale.
 type Service interface {
-	// CreateLedger opens a set of books. A repeat with the same home, assets and metadata returns the ledger; a different one is
-	// errs.ErrLedgerExists.
+	// CreateLedger opens a set of books. A repeat with the same home, assets (in any order; they come back by code) and metadata returns
+	// the ledger; a different one is errs.ErrLedgerExists with the first field that differs.
 	CreateLedger(ctx context.Context, l Ledger) (Ledger, error)
 	// Ledger returns one set of books, or errs.ErrLedgerNotFound.
 	Ledger(ctx context.Context, ledger id.Ledger) (Ledger, error)
 	// Ledgers lists by id, strictly after the given one, at most limit of them.
 	Ledgers(ctx context.Context, after id.Ledger, limit int) ([]Ledger, error)
 
-	// Execute answers a batch of commands, in order. The error is set where none of them has a known answer.
+	// Execute answers a batch of 1 to MaxBatch commands, in order. The error is set where none of them has a known answer: where one is
+	// invalid, where it names a ledger that is not there (both with its index), or where the service could not do its work.
 	Execute(ctx context.Context, batch Batch) ([]Result, error)
 
-	// Account returns an account, or errs.ErrAccountNotFound. With a recorded time it returns the balances that stood then; terms and status
-	// are always those of now.
+	// Account returns an account, or errs.ErrAccountNotFound. With a recorded time it returns the balances and the sequence that stood then,
+	// entries of that instant included and zero before the first; terms and status are always those of now.
 	Account(ctx context.Context, ref Ref, asOf time.Time) (Account, error)
 	// Accounts lists the accounts of a ledger by id, strictly after the given one, at most limit of them.
 	Accounts(ctx context.Context, ledger id.Ledger, after id.Account, limit int) ([]Account, error)
-	// Entries returns lines of a statement.
+	// Entries returns lines of a statement, or errs.ErrAccountNotFound.
 	Entries(ctx context.Context, ref Ref, page EntryPage) ([]StatementLine, error)
-	// Transaction returns what a command became, or errs.ErrTransactionNotFound.
+	// Transaction returns what a command became, posted or declined, or errs.ErrTransactionNotFound.
 	Transaction(ctx context.Context, ledger id.Ledger, transaction id.Transaction) (Record, error)
-	// TransactionsByReference returns up to limit transactions that carry a reference, newest first.
+	// TransactionsByReference returns up to limit transactions that carry a reference, posted and declined ones, newest first.
 	TransactionsByReference(ctx context.Context, ledger id.Ledger, reference string, limit int) ([]Record, error)
-	// TrialBalance adds up all accounts of a ledger, per asset, in one consistent read.
+	// TrialBalance adds up all accounts of a ledger in one consistent read: a line for each asset that has accounts, by code. It is
+	// errs.ErrInternal where a sum needs more than 38 digits.
 	TrialBalance(ctx context.Context, ledger id.Ledger) ([]TrialLine, error)
 }
 
