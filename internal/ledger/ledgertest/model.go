@@ -153,6 +153,27 @@ func (m *Model) Execute(ctx context.Context, batch ledger.Batch) ([]ledger.Resul
 	return results, nil
 }
 
+// Sweep releases all holds whose time is over, as the nodes of a service do by themselves.
+func (m *Model) Sweep(ctx context.Context) error {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return err
+	}
+	var due []ledger.Hold
+	for _, h := range m.books.holds {
+		if h.Status == ledger.Held && !m.now().Before(h.ExpiresAt) {
+			due = append(due, h)
+		}
+	}
+	leave()
+	for _, h := range due {
+		if _, err := ledger.Do(ctx, m, ledger.ExpireCommand(h)); err != nil {
+			return fmt.Errorf("expire hold %s: %w", h.ID, err)
+		}
+	}
+	return nil
+}
+
 // unanswerable finds what refuses a batch as a whole: malformed commands and ledgers that are not there.
 func (m *Model) unanswerable(batch ledger.Batch, now time.Time) error {
 	if n := len(batch.Commands); n == 0 || n > ledger.MaxBatch {

@@ -80,14 +80,18 @@ func (e effect) outgoing(normal ledger.Side) *big.Int {
 	return e.heldDebit
 }
 
-func (e effect) available(normal ledger.Side) *big.Int { return minus(e.posted(normal), e.outgoing(normal)) }
+func (e effect) available(normal ledger.Side) *big.Int {
+	return minus(e.posted(normal), e.outgoing(normal))
+}
 
-func (e effect) occupied(normal ledger.Side) *big.Int { return plus(e.posted(normal), e.incoming(normal)) }
+func (e effect) occupied(normal ledger.Side) *big.Int {
+	return plus(e.posted(normal), e.incoming(normal))
+}
 
 // fits tells whether every number that the account shows has at most 38 digits.
 func (e effect) fits(normal ledger.Side) bool {
 	for _, n := range []*big.Int{e.debit, e.credit, e.heldDebit, e.heldCredit, e.available(normal), e.occupied(normal)} {
-		if len(new(big.Int).Abs(n).String()) > money.MaxDigits {
+		if digits(n) > money.MaxDigits {
 			return false
 		}
 	}
@@ -130,6 +134,8 @@ func (a account) entry(sequence int) ledger.Entry {
 		PendingDebits: amount(sum.heldDebit), PendingCredits: amount(sum.heldCredit),
 	}
 }
+
+func digits(n *big.Int) int { return len(new(big.Int).Abs(n).String()) }
 
 func plus(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
 

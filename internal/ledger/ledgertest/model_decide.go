@@ -14,14 +14,14 @@ import (
 
 // attempt is a command in front of the books.
 type attempt struct {
-	*Model
+	model *Model
 	ledger.Command
 	now time.Time
 }
 
 // decide declines for the first reason that holds, in the order of errs.Declines, and posts where none does.
 func (m *Model) decide(c ledger.Command, now time.Time) ledger.Outcome {
-	a := attempt{Model: m, Command: c, now: now}
+	a := attempt{model: m, Command: c, now: now}
 	for _, reason := range errs.Declines {
 		if facts := a.declines(reason); facts != nil {
 			return m.declined(c, now, reason, facts)
@@ -74,7 +74,7 @@ func (a attempt) wants() []want {
 	case ledger.KindOpen:
 		return []want{{effect: nothing, ref: a.ref(a.Account), asset: a.Terms.Asset, mayOpen: true}}
 	default: // update, freeze, close
-		return []want{{effect: nothing, ref: a.ref(a.Account), asset: a.books.accounts[a.ref(a.Account)].asset.Code}}
+		return []want{{effect: nothing, ref: a.ref(a.Account), asset: a.model.books.accounts[a.ref(a.Account)].asset.Code}}
 	}
 }
 
@@ -103,7 +103,7 @@ func (a attempt) holds(name id.Account, side ledger.Side) want {
 }
 
 func (a attempt) legs() []want {
-	var all []want
+	all := make([]want, 0, len(a.Legs))
 	for _, leg := range a.Legs {
 		w := want{effect: nothing, ref: ledger.Ref{Ledger: cmp.Or(leg.Ledger, a.Ledger), Account: leg.Account}, asset: leg.Amount.Asset, side: leg.Side}
 		if leg.Side == ledger.Debit {
@@ -131,7 +131,7 @@ func (a attempt) settlement(h ledger.Hold) (takes, releases *big.Int) {
 }
 
 func (a attempt) settles() []want {
-	h := a.books.holds[a.Target]
+	h := a.model.books.holds[a.Target]
 	takes, releases := a.settlement(h)
 	from := want{effect: nothing, ref: a.ref(h.From), asset: h.Asset.Code}
 	to := want{effect: nothing, ref: a.ref(h.To), asset: h.Asset.Code}
@@ -147,9 +147,10 @@ func (a attempt) settles() []want {
 }
 
 func (a attempt) undoes() []want {
-	var all []want
-	for _, e := range a.books.journal[a.Target].Outcome.Entries {
-		w := want{effect: nothing, ref: e.Ref, asset: a.books.accounts[e.Ref].asset.Code}
+	entries := a.model.books.journal[a.Target].Outcome.Entries
+	all := make([]want, 0, len(entries))
+	for _, e := range entries {
+		w := want{effect: nothing, ref: e.Ref, asset: a.model.books.accounts[e.Ref].asset.Code}
 		if e.Amount.Sign() > 0 {
 			w.side, w.debit = ledger.Debit, number(e.Amount)
 		} else {
@@ -164,14 +165,14 @@ func (a attempt) undoes() []want {
 func (a attempt) post() ledger.Outcome {
 	wants, at := a.wants(), a.now
 	for _, w := range wants { // recorded times of one account never run backwards
-		if there := a.books.accounts[w.ref].lines; len(there) > 0 && there[len(there)-1].recorded.After(at) {
+		if there := a.model.books.accounts[w.ref].lines; len(there) > 0 && there[len(there)-1].recorded.After(at) {
 			at = there[len(there)-1].recorded
 		}
 	}
 	o := answered(a.Command, at)
 	o.Decided = ledger.Posted
 	for i, w := range wants {
-		there, found := a.books.accounts[w.ref]
+		there, found := a.model.books.accounts[w.ref]
 		if !found {
 			there = a.opened(w)
 		}
@@ -179,25 +180,26 @@ func (a attempt) post() ledger.Outcome {
 		there.lines = append(there.lines, line{
 			effect: w.effect, transaction: o.Transaction, origin: a.Ledger, number: i, kind: a.Kind, effective: o.EffectiveAt, recorded: at,
 		})
-		a.books.accounts[w.ref] = there
+		a.model.books.accounts[w.ref] = there
 		o.Entries = append(o.Entries, there.entry(len(there.lines)))
 	}
 	switch a.Kind {
 	case ledger.KindOpen, ledger.KindUpdate, ledger.KindFreeze, ledger.KindClose:
-		there := a.books.accounts[a.ref(a.Account)]
+		there := a.model.books.accounts[a.ref(a.Account)]
 		view := there.view(len(there.lines))
 		o.Account = &view
 	case ledger.KindHold, ledger.KindCommit, ledger.KindRollback, ledger.KindExpire:
 		h := a.hold()
-		a.books.holds[h.ID] = h
+		a.model.books.holds[h.ID] = h
 		o.Hold = &h
+	default: // all is said by the entries
 	}
 	return o
 }
 
 // opened is an account as its first line finds it: with the terms of the command, or as a counter account, debit-normal and unlimited.
 func (a attempt) opened(w want) account {
-	l := a.ledgers[w.ref.Ledger]
+	l := a.model.ledgers[w.ref.Ledger]
 	asset, _ := l.Asset(w.asset) // ASSET_UNKNOWN was ruled out
 	there := account{home: l.Home, ref: w.ref, asset: asset, normal: ledger.Debit, status: ledger.Open}
 	if a.Kind == ledger.KindOpen {
@@ -215,13 +217,14 @@ func (a attempt) change(there *account) {
 		there.status = a.Status
 	case ledger.KindClose:
 		there.status = ledger.Closed
+	default: // terms stay
 	}
 }
 
 // hold is the hold as the command leaves it.
 func (a attempt) hold() ledger.Hold {
 	if a.Kind == ledger.KindHold {
-		l := a.ledgers[a.Ledger]
+		l := a.model.ledgers[a.Ledger]
 		asset, _ := l.Asset(a.Amount.Asset)
 		lasts := cmp.Or(a.ExpiresIn, ledger.DefaultHold)
 		return ledger.Hold{
@@ -229,7 +232,7 @@ func (a attempt) hold() ledger.Hold {
 			Status: ledger.Held, ExpiresAt: a.now.Add(lasts).Truncate(time.Microsecond),
 		}
 	}
-	h := a.books.holds[a.Target]
+	h := a.model.books.holds[a.Target]
 	takes, releases := a.settlement(h)
 	rest := minus(number(h.Amount), number(h.Captured))
 	h.Captured = amount(plus(number(h.Captured), takes))

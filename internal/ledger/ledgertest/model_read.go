@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math/big"
 	"slices"
 	"time"
 
@@ -182,10 +183,12 @@ func (m *Model) TrialBalance(ctx context.Context, key id.Ledger) ([]ledger.Trial
 		}
 		sums[a.asset] = sums[a.asset].plus(a.totals())
 	}
-	var lines []ledger.TrialLine
+	lines := make([]ledger.TrialLine, 0, len(sums))
 	for asset, sum := range sums {
-		if !sum.fits(ledger.Debit) || !sum.fits(ledger.Credit) {
-			return nil, errs.ErrInternal.Because(money.ErrRange)
+		for _, n := range []*big.Int{sum.debit, sum.credit, sum.heldDebit, sum.heldCredit} {
+			if digits(n) > money.MaxDigits {
+				return nil, errs.ErrInternal.Because(money.ErrRange)
+			}
 		}
 		lines = append(lines, ledger.TrialLine{Asset: asset, Accounts: counts[asset], Balances: ledger.Balances{
 			PostedDebits: amount(sum.debit), PostedCredits: amount(sum.credit),

@@ -48,7 +48,7 @@ func (a attempt) declines(reason errs.Reason) facts {
 }
 
 func (a attempt) irreversible(reason errs.Reason) facts {
-	target, found := a.books.journal[a.Target]
+	target, found := a.model.books.journal[a.Target]
 	here := found && target.Outcome.Ledger == a.Ledger
 	switch {
 	case reason == errs.ReasonTransactionNotFound && !here:
@@ -56,7 +56,7 @@ func (a attempt) irreversible(reason errs.Reason) facts {
 	case reason == errs.ReasonNotReversible && (target.Outcome.Decided != ledger.Posted || !moves(target.Outcome.Kind)):
 		return facts{"kind": string(target.Outcome.Kind), "outcome": string(target.Outcome.Decided)}
 	case reason == errs.ReasonAlreadyReversed:
-		for by, r := range a.books.journal {
+		for by, r := range a.model.books.journal {
 			if r.Reverses == a.Target {
 				return facts{"reversed_by": by.String()}
 			}
@@ -71,7 +71,7 @@ func moves(k ledger.Kind) bool {
 }
 
 func (a attempt) unsettleable(reason errs.Reason) facts {
-	h, found := a.books.holds[a.Target]
+	h, found := a.model.books.holds[a.Target]
 	here := found && h.Ledger == a.Ledger
 	late := h.Status == ledger.Expired || a.Kind == ledger.KindCommit && !a.now.Before(h.ExpiresAt)
 	switch {
@@ -113,7 +113,7 @@ func (a attempt) unbalanced() facts {
 }
 
 func (a attempt) notEmpty(reason errs.Reason) facts {
-	there := a.books.accounts[a.ref(a.Account)]
+	there := a.model.books.accounts[a.ref(a.Account)]
 	sum := there.totals()
 	in, out := sum.incoming(there.normal), sum.outgoing(there.normal)
 	switch {
@@ -128,7 +128,7 @@ func (a attempt) notEmpty(reason errs.Reason) facts {
 // closed: no line may stand on a closed account.
 func (a attempt) closed() facts {
 	for _, w := range a.wants() {
-		if a.books.accounts[w.ref].status == ledger.Closed {
+		if a.model.books.accounts[w.ref].status == ledger.Closed {
 			return about(w.ref)
 		}
 	}
@@ -146,7 +146,10 @@ func (a attempt) eachLine(reason errs.Reason) facts {
 }
 
 func (a attempt) lineDeclines(reason errs.Reason, w want) facts {
-	there, found := a.books.accounts[w.ref]
+	there, found := a.model.books.accounts[w.ref]
+	if !found {
+		there = a.opened(w)
+	}
 	was := there.totals()
 	is := was
 	for _, other := range a.wants() { // the net effect of the whole transaction
@@ -154,7 +157,7 @@ func (a attempt) lineDeclines(reason errs.Reason, w want) facts {
 			is = is.plus(other.effect)
 		}
 	}
-	_, known := a.ledgers[w.ref.Ledger].Asset(w.asset)
+	_, known := a.model.ledgers[w.ref.Ledger].Asset(w.asset)
 	switch {
 	case reason == errs.ReasonAccountNotFound && !found && !w.mayOpen:
 		return about(w.ref)
