@@ -134,7 +134,7 @@ func Pause(attempts int) time.Duration {
 	if attempts < 9 {
 		bound = min(lastPause, firstPause<<attempts)
 	}
-	return time.Duration(rand.Int64N(int64(bound)) + 1) //nolint:gosec // jitter needs no secret
+	return time.Duration(rand.Int64N(int64(bound)) + 1)
 }
 
 // Wait pauses after the given number of attempts, unless the context ends first.

@@ -92,6 +92,16 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
+// Transient tells whether the same request, with the same key, may have another answer at another node or later.
+func Transient(err error) bool {
+	switch Of(err).Code {
+	case Unavailable, DeadlineExceeded, ResourceExhausted, Aborted, Canceled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Of returns the *Error inside err, or an internal one that wraps it.
 func Of(err error) *Error {
 	var e *Error

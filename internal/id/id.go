@@ -102,7 +102,7 @@ func ParseTransaction(s string) (Transaction, error) {
 // check is the lookup of the primary key.
 func TransactionOf(ledger Ledger, key Key) Transaction {
 	text := make([]byte, 0, 2+len(ledger)+len(key))
-	text = binary.BigEndian.AppendUint16(text, uint16(len(ledger))) // the length keeps "ab"+"c" and "a"+"bc" apart
+	text = binary.BigEndian.AppendUint16(text, uint16(len(ledger))) //nolint:gosec // at most 64; the length keeps "ab"+"c" and "a"+"bc" apart
 	text = append(append(text, ledger...), key...)
 	sum := sha256.Sum256(text)
 	t := Transaction(sum[:16])

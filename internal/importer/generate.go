@@ -48,9 +48,9 @@ const (
 // of the days, with ids that occur once and balances that are running sums. An account begins with a cash deposit and may go below zero.
 // The same seed makes the same file.
 func Generate(w io.Writer, rows int, seed uint64) error {
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a demonstration needs no secret
+	random := rand.New(rand.NewPCG(seed, 0))
 	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, BerkaHeader) //nolint:errcheck // Flush reports it
+	fmt.Fprintln(out, BerkaHeader)
 	total := 0
 	for _, h := range habits {
 		total += h.weight

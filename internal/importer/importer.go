@@ -149,7 +149,7 @@ func (r *run) all(ctx context.Context) error {
 		fields, at, err := r.rows.next()
 		var bad malformed
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return r.flush(ctx)
 		case errors.As(err, &bad):
 			r.batch.reject(at, errs.ReasonInvalidArgument, bad.text)

@@ -104,11 +104,11 @@ func (m Mapping) Asset() (money.Asset, bool) { return m.asset.constant, m.asset.
 
 // LoadMapping reads the mapping file at path.
 func LoadMapping(path string) (Mapping, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
 		return Mapping{}, fmt.Errorf("read mapping: %w", err)
 	}
-	defer f.Close()                                        //nolint:errcheck // it was only read
+	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1)) // one byte more than ParseMapping takes: an endless file is refused by its size
 	if err != nil {
 		return Mapping{}, fmt.Errorf("read mapping %s: %w", path, err)
@@ -145,9 +145,8 @@ func (m Mapping) bind(header []string) ([]int, error) {
 	}
 	at := make([]int, len(m.columns))
 	for i, c := range m.columns {
-		found := false
-		at[i], found = where[c.name]
-		if !found {
+		place, found := where[c.name]
+		if at[i] = place; !found {
 			return nil, fmt.Errorf("%s:%d:%d: the file has no column %q; it has %s", m.file, c.at.line, c.at.column, c.name, quoted(header))
 		}
 		if twice[c.name] {

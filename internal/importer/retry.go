@@ -15,7 +15,7 @@ func (r *run) persist(ctx context.Context, call func(context.Context) error) err
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
 		err := r.once(ctx, call)
-		if err == nil || ctx.Err() != nil || !transient(err) {
+		if err == nil || ctx.Err() != nil || !errs.Transient(err) {
 			return err
 		}
 		if spent := time.Since(started); spent >= r.o.Patience {
@@ -34,20 +34,11 @@ func (r *run) once(ctx context.Context, call func(context.Context) error) error 
 	return call(ctx)
 }
 
-// transient tells whether a repeat may succeed. Canceled is here because our own cancellation is looked at first: it was someone in between.
-func transient(err error) bool {
-	switch errs.Of(err).Code {
-	case errs.Unavailable, errs.ResourceExhausted, errs.DeadlineExceeded, errs.Aborted, errs.Canceled:
-		return true
-	}
-	return false
-}
-
 // pause waits before the next attempt: about 0.1 s, 0.2 s … 5 s, drawn from the upper half so that importers that met do not meet again
 // in step.
 func (r *run) pause(ctx context.Context, attempt int, err error) bool {
 	bound := min(100*time.Millisecond<<min(attempt-1, 6), 5*time.Second)
-	wait := bound/2 + time.Duration(rand.Int64N(int64(bound/2))) //nolint:gosec // jitter needs no secret
+	wait := bound/2 + time.Duration(rand.Int64N(int64(bound/2)))
 	if r.o.Retry != nil {
 		r.o.Retry(err, wait)
 	}

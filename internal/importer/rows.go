@@ -60,7 +60,7 @@ func openRows(r io.Reader, d dialect) (*rows, error) {
 		s.lines.bytes = 3
 	}
 	for range d.skipLines {
-		if err := s.lines.skip(); err != nil && err != io.EOF {
+		if err := s.lines.skip(); err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read line %d: %w", s.lines.number, err)
 		}
 	}
@@ -71,7 +71,7 @@ func openRows(r io.Reader, d dialect) (*rows, error) {
 		return s, nil
 	}
 	fields, at, err := s.next()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the file has no header line; if it has none by intention, name its columns under csv.columns")
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *rows) next() ([]string, source, error) {
 		at.last = max(at.last, 1)
 		return nil, at, fmt.Errorf("read line %d: %w", at.last, s.lines.failed)
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, at, io.EOF
 	}
 	if err != nil {
@@ -168,7 +168,7 @@ func (l *lines) fill() error {
 		}
 		l.row = append(l.row, piece...)
 		if len(l.row) > maxRowBytes || l.number-l.first >= maxRowLines {
-			if err := l.finish(); err != nil && err != io.EOF {
+			if err := l.finish(); err != nil && !errors.Is(err, io.EOF) {
 				return err
 			}
 			return errRunaway
@@ -185,7 +185,7 @@ func (l *lines) piece() ([]byte, error) {
 	}
 	piece, err := l.src.ReadSlice('\n')
 	l.bytes += int64(len(piece))
-	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 		l.failed = err
 	}
 	if len(piece) == 0 {

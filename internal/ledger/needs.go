@@ -10,10 +10,10 @@ import (
 
 // Needs is what has to be loaded and locked to execute commands: one part a ledger, sorted by home and ledger, and the names within
 // sorted too, so that all nodes lock rows in one order.
-type Needs []LedgerNeeds
+type Needs []Part
 
-// LedgerNeeds are the rows of one ledger.
-type LedgerNeeds struct {
+// Part is what is needed of one ledger.
+type Part struct {
 	Ledger   Ledger
 	Keys     []id.Transaction // journal rows: earlier answers, and the targets of reversals
 	Targets  []id.Transaction // whose reversals to look for
@@ -84,7 +84,7 @@ func (b *Books) Missing(commands []Command) []Ref {
 
 // Gather collects needs.
 type Gather struct {
-	ledgers map[id.Ledger]*LedgerNeeds
+	ledgers map[id.Ledger]*Part
 }
 
 // Add takes in what a command needs; touched are its accounts, and ledgers gives the ledger of each of them and of the command.
@@ -105,13 +105,13 @@ func (g *Gather) Add(c Command, touched []Ref, ledgers func(id.Ledger) Ledger) {
 	}
 }
 
-func (g *Gather) of(k id.Ledger, ledgers func(id.Ledger) Ledger) *LedgerNeeds {
+func (g *Gather) of(k id.Ledger, ledgers func(id.Ledger) Ledger) *Part {
 	if g.ledgers == nil {
-		g.ledgers = map[id.Ledger]*LedgerNeeds{}
+		g.ledgers = map[id.Ledger]*Part{}
 	}
 	part, found := g.ledgers[k]
 	if !found {
-		part = &LedgerNeeds{Ledger: ledgers(k)}
+		part = &Part{Ledger: ledgers(k)}
 		g.ledgers[k] = part
 	}
 	return part
@@ -126,7 +126,7 @@ func (g *Gather) Needs() Needs {
 		part.Accounts = slices.Compact(part.Accounts)
 		needs = append(needs, *part)
 	}
-	slices.SortFunc(needs, func(a, b LedgerNeeds) int {
+	slices.SortFunc(needs, func(a, b Part) int {
 		return cmp.Or(cmp.Compare(a.Ledger.Home, b.Ledger.Home), cmp.Compare(a.Ledger.ID, b.Ledger.ID))
 	})
 	return needs

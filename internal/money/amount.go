@@ -33,7 +33,7 @@ type Amount struct {
 }
 
 // FromInt64 returns n minor units.
-func FromInt64(n int64) Amount { return Amount{hi: n >> 63, lo: uint64(n)} }
+func FromInt64(n int64) Amount { return Amount{hi: n >> 63, lo: uint64(n)} } //nolint:gosec // two's complement is the point
 
 // Parse reads an optional minus sign and 1 to 38 decimal digits (leading zeros are accepted). It returns ErrSyntax or ErrRange.
 func Parse(s string) (Amount, error) {
@@ -73,7 +73,7 @@ func MustParse(s string) Amount {
 // Add returns a+b, or ErrRange.
 func (a Amount) Add(b Amount) (Amount, error) {
 	lo, carry := bits.Add64(a.lo, b.lo, 0)
-	sum := Amount{hi: a.hi + b.hi + int64(carry), lo: lo} // |a|+|b| < 2*10^38 < 2^128; a sign flip shows an overflow of 2^127
+	sum := Amount{hi: a.hi + b.hi + int64(carry), lo: lo} //nolint:gosec // the carry is 0 or 1; |a|+|b| < 2*10^38 < 2^128; a sign flip shows an overflow of 2^127
 	if overflowed := (a.hi < 0) == (b.hi < 0) && (sum.hi < 0) != (a.hi < 0); overflowed || !sum.fits() {
 		return Amount{}, fmt.Errorf("%w: %s + %s", ErrRange, a, b)
 	}
@@ -86,7 +86,7 @@ func (a Amount) Sub(b Amount) (Amount, error) { return a.Add(b.Neg()) }
 // Neg returns -a, which always exists because the range is symmetric.
 func (a Amount) Neg() Amount {
 	lo, borrow := bits.Sub64(0, a.lo, 0)
-	return Amount{hi: -a.hi - int64(borrow), lo: lo}
+	return Amount{hi: -a.hi - int64(borrow), lo: lo} //nolint:gosec // the borrow is 0 or 1
 }
 
 // Abs returns the magnitude of a.
@@ -129,7 +129,7 @@ func (a Amount) IsZero() bool { return a == Amount{} }
 
 // Int64 returns a and true where it fits 64 bits, as metrics and workload generators want it.
 func (a Amount) Int64() (int64, bool) {
-	n := int64(a.lo)
+	n := int64(a.lo) //nolint:gosec // two's complement is the point
 	return n, a.hi == n>>63
 }
 
@@ -168,7 +168,7 @@ func (a *Amount) UnmarshalJSON(b []byte) error {
 	text := string(b)
 	if len(b) > 0 && b[0] == '"' {
 		if err := json.Unmarshal(b, &text); err != nil {
-			return fmt.Errorf("%w: %v", ErrSyntax, err)
+			return fmt.Errorf("%w: %w", ErrSyntax, err)
 		}
 	}
 	parsed, err := Parse(text)

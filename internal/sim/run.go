@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -105,7 +104,7 @@ func (c *client) ask(ctx context.Context, command ledger.Command) (ledger.Outcom
 		attempt, cancel := context.WithTimeout(ctx, c.o.Attempt)
 		o, err := ledger.Do(attempt, c.nodes[c.at], command)
 		cancel()
-		if err == nil || !transient(err) || time.Now().After(deadline) || ctx.Err() != nil {
+		if err == nil || !errs.Transient(err) || time.Now().After(deadline) || ctx.Err() != nil {
 			return o, failures, err
 		}
 		c.at = (c.at + 1) % len(c.nodes)
@@ -113,15 +112,6 @@ func (c *client) ask(ctx context.Context, command ledger.Command) (ledger.Outcom
 			time.Sleep(time.Duration(1+c.player.random.IntN(20)) * time.Millisecond)
 		}
 	}
-}
-
-// transient tells whether the same key may have another answer elsewhere or later.
-func transient(err error) bool {
-	switch errs.Of(err).Code {
-	case errs.Unavailable, errs.DeadlineExceeded, errs.ResourceExhausted, errs.Aborted, errs.Canceled:
-		return true
-	}
-	return errors.Is(err, errs.ErrOutcomeUnknown)
 }
 
 func (h *History) record(c ledger.Command, o ledger.Outcome, took time.Duration, failures int) {
