@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
@@ -85,11 +87,29 @@ func (s service) ready(ctx context.Context) error {
 	return s.db.Ping(ctx)
 }
 
-// hostOf returns the part of a database URL that can be shown.
+// closeWait is longer than connections that nobody uses take to close.
+const closeWait = 2 * time.Second
+
+// close lets go of the database. Where the drain ran out of time, connections are still lent, for as long as the database is silent:
+// the end of the process does not wait for them.
+func (s service) close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.db.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeWait):
+	}
+}
+
+// hostOf returns the part of a database URL that can be shown. It is read by who also connects with it: in its other form, key=value,
+// a password looks to a parser of URLs like a path.
 func hostOf(raw string) string {
-	u, err := url.Parse(raw)
+	config, err := pgconn.ParseConfig(raw)
 	if err != nil {
 		return "(unreadable)"
 	}
-	return u.Host + u.Path
+	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database
 }
