@@ -44,7 +44,7 @@ func (d *demo) summary() demoSummary {
 		Engine: d.local.engine.Name + " " + d.local.engine.Version, Seed: h.Seed, ImportedRows: d.imported.Rows, Commands: len(h.Answers),
 		Kinds: h.Kinds, Posted: h.Posted(), Declines: h.Declines, Replays: h.Replays, PerSecond: float64(len(h.Answers)) / h.Elapsed.Seconds(),
 		LatencyMS: latency, Killed: d.killed, FailedCalls: h.Failed, Moved: h.Moved, WorstMS: float64(h.Worst.Microseconds()) / 1000,
-		Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: d.problems, Seconds: d.elapsed.Seconds(),
+		Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: append([]string{}, d.problems...), Seconds: d.elapsed.Seconds(),
 	}
 }
 
@@ -73,8 +73,12 @@ func (d *demo) print() {
 	line("latency", "p50 %.1f ms   p90 %.1f ms   p99 %.1f ms   p99.9 %.1f ms   max %.0f ms",
 		s.LatencyMS["p50"], s.LatencyMS["p90"], s.LatencyMS["p99"], s.LatencyMS["p99.9"], s.LatencyMS["max"])
 	d.printHistogram()
-	line("the kill", "%s: %d calls failed, %d commands were answered elsewhere, the slowest of them after %.0f ms; none was lost, none doubled",
-		s.Killed, s.FailedCalls, s.Moved, s.WorstMS)
+	verdict := "; none was lost, none doubled"
+	if !s.Proven {
+		verdict = ""
+	}
+	line("the kill", "%s: %d calls failed, %d commands were answered elsewhere, the slowest of them after %.0f ms%s",
+		s.Killed, s.FailedCalls, s.Moved, s.WorstMS, verdict)
 	line("checked", "%s repeats against their first answers, %s balances against what clients were told", grouped(fmt.Sprint(s.Repeats)), grouped(fmt.Sprint(s.Accounts)))
 	if s.Proven {
 		fmt.Fprintf(d.w, "\n  %s  (%s in all)\n", styled(d.w, green, "✓ The books are right, to the last unit."), d.elapsed.Round(100*time.Millisecond))

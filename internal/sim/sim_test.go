@@ -33,7 +33,34 @@ func given(t *testing.T) (Workload, *ledgertest.Model) {
 	return w, model
 }
 
-var short = Options{Clients: 6, Duration: 100 * time.Millisecond, Patience: 50 * time.Millisecond}
+// runUntil runs clients on the books as they are, for longer and longer until what the test is about has happened: on a machine that is
+// busy, little happens in a tenth of a second.
+func runUntil(t *testing.T, w *Workload, model *ledgertest.Model, nodes []ledger.Service, happened func(*History) bool) *History {
+	t.Helper()
+	for d := 100 * time.Millisecond; d < 10*time.Second; d *= 2 {
+		if err := w.Open(t.Context(), model); err != nil {
+			t.Fatal(err)
+		}
+		h := Run(t.Context(), *w, nodes, Options{Clients: 6, Duration: d, Patience: 500 * time.Millisecond})
+		if happened(h) {
+			return h
+		}
+	}
+	t.Fatal("it did not happen: the test proves nothing")
+	return nil
+}
+
+// mixed tells whether a run had something of everything.
+func mixed(h *History) bool {
+	for _, kind := range []ledger.Kind{
+		ledger.KindTransfer, ledger.KindCredit, ledger.KindDebit, ledger.KindHold, ledger.KindCommit, ledger.KindRollback, ledger.KindReverse, ledger.KindPost,
+	} {
+		if h.Kinds[kind] == 0 {
+			return false
+		}
+	}
+	return h.Declines[errs.ReasonInsufficientFunds] > 0 && h.Replays > 0
+}
 
 // faulty is a service with something between it and its clients.
 type faulty struct {
@@ -68,20 +95,12 @@ func wantProblem(t *testing.T, problems []string, want string) {
 func TestCheck_AFaithfulServiceHasNoProblems(t *testing.T) {
 	w, model := given(t)
 	for range 2 { // the second time on books that the first has moved
-		if err := w.Open(t.Context(), model); err != nil {
-			t.Fatal(err)
-		}
-		h := Run(t.Context(), w, []ledger.Service{model, model}, short)
+		h := runUntil(t, &w, model, []ledger.Service{model, model}, mixed)
 		if problems := check(t, h, w, model); len(problems) > 0 {
 			t.Fatalf("seed %d: %q", w.Seed, problems)
 		}
-		for _, kind := range []ledger.Kind{ledger.KindTransfer, ledger.KindCredit, ledger.KindDebit, ledger.KindHold, ledger.KindCommit, ledger.KindRollback, ledger.KindReverse, ledger.KindPost} {
-			if h.Kinds[kind] == 0 {
-				t.Errorf("no %s among %d commands", kind, len(h.Answers))
-			}
-		}
-		if h.Declines[errs.ReasonInsufficientFunds] == 0 || h.Replays == 0 || h.Failed != 0 || h.Moved != 0 {
-			t.Errorf("declines %v, replays %d, failed calls %d, moved %d", h.Declines, h.Replays, h.Failed, h.Moved)
+		if h.Failed != 0 || h.Moved != 0 {
+			t.Errorf("failed calls %d, moved %d", h.Failed, h.Moved)
 		}
 		if total := h.Latency.TotalCount(); total != int64(len(h.Answers)+h.Replays) {
 			t.Errorf("%d latencies of %d answers and %d replays", total, len(h.Answers), h.Replays)
@@ -151,10 +170,7 @@ func TestCheck_FindsWhatIsOff(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			betrayed.Store(false)
 			w, model := given(t)
-			h := Run(t.Context(), w, []ledger.Service{faulty{model, row.execute}}, short)
-			if !betrayed.Load() {
-				t.Fatal("nothing was betrayed: the row proves nothing")
-			}
+			h := runUntil(t, &w, model, []ledger.Service{faulty{model, row.execute}}, func(*History) bool { return betrayed.Load() })
 			problems := check(t, h, w, model)
 			for _, want := range row.want {
 				wantProblem(t, problems, want)
@@ -201,7 +217,7 @@ func TestCheck_FindsAnAnswerThatDiffersOnARetry(t *testing.T) {
 				}
 				return results, err
 			}}
-			h := Run(t.Context(), w, []ledger.Service{model}, short)
+			h := runUntil(t, &w, model, []ledger.Service{model}, mixed)
 			wantProblem(t, check(t, h, w, twoFaced), row.want)
 			if problems := check(t, h, w, model); len(problems) > 0 {
 				t.Errorf("without the change: %q", problems)
@@ -219,16 +235,13 @@ func TestRun_RepeatsWithinARunAreComparedToo(t *testing.T) {
 		}
 		return results, err
 	}}
-	h := Run(t.Context(), w, []ledger.Service{forgetful}, short)
-	if h.Replays == 0 {
-		t.Fatal("no repeats: the test proves nothing")
-	}
+	h := runUntil(t, &w, model, []ledger.Service{forgetful}, func(h *History) bool { return h.Replays > 0 })
 	wantProblem(t, h.Lost, "a repeat got another answer: time")
 }
 
 func TestCheck_FindsAnAccountThatIsGone(t *testing.T) {
 	w, model := given(t)
-	h := Run(t.Context(), w, []ledger.Service{model}, short)
+	h := runUntil(t, &w, model, []ledger.Service{model}, mixed)
 	wantProblem(t, check(t, h, w, withoutAccount{model}), "brand-eu/player:3 is not there")
 }
 
@@ -253,8 +266,8 @@ func TestRun_ALostAnswerIsAskedForElsewhereUnderTheSameKey(t *testing.T) {
 			return nil, errs.ErrUnavailable
 		}
 	}}
-	h := Run(t.Context(), w, []ledger.Service{dying, model}, Options{Clients: 4, Duration: 100 * time.Millisecond})
-	if h.Failed == 0 || h.Moved == 0 || h.Moved > h.Failed || h.Worst == 0 {
+	h := runUntil(t, &w, model, []ledger.Service{dying, model}, func(h *History) bool { return h.Moved > 0 })
+	if h.Moved > h.Failed || h.Worst == 0 {
 		t.Errorf("%d failed calls, %d commands moved, the worst took %s", h.Failed, h.Moved, h.Worst)
 	}
 	if problems := check(t, h, w, model); len(problems) > 0 {
