@@ -31,9 +31,11 @@ func createLedgerCommand() *cobra.Command {
 	var home string
 	var assets []string
 	cmd := &cobra.Command{
-		Use:   "create-ledger",
-		Short: "Create a set of books; a repeat with the same content does nothing",
-		Args:  cobra.NoArgs,
+		Use:     "create-ledger",
+		Short:   "Create a set of books; a repeat with the same content does nothing",
+		Long:    `Create a set of books. Its home decides where its money lives, for ever; its assets are all that its accounts may hold.`,
+		Example: "  meridian account create-ledger --ledger brand-eu --home eu --asset EUR/2 --asset USD/2",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			svc, name, err := f.open()
 			if err != nil {
@@ -71,7 +73,12 @@ func openCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "open ACCOUNT",
 		Short: "Open an account; a repeat with the same terms does nothing",
-		Args:  cobra.ExactArgs(1),
+		Long: `Open an account. A movement that would leave less than --min-available or more than --max-balance is declined.
+
+Exit code 0: open; 2: declined by the books; 1: anything else.`,
+		Example: `  meridian account open acc_42 --ledger brand-eu --asset EUR
+  meridian account open cash --ledger brand-eu --asset EUR --normal-side debit --min-available none`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			svc, name, err := f.open()
 			if err != nil {
@@ -131,9 +138,10 @@ func balanceCommand() *cobra.Command {
 	var asOf string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "balance ACCOUNT",
-		Short: "Show what an account has, what is held, and what is available",
-		Args:  cobra.ExactArgs(1),
+		Use:     "balance ACCOUNT",
+		Short:   "Show what an account has, what is held, and what is available",
+		Example: "  meridian account balance acc_42 --ledger brand-eu\n  meridian account balance acc_42 --ledger brand-eu --as-of 2026-01-31T23:59:59Z --json",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			svc, name, err := f.open()
 			if err != nil {
@@ -207,9 +215,10 @@ func statementCommand() *cobra.Command {
 	var limit int
 	var oldest, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "statement ACCOUNT",
-		Short: "Show the lines of an account with the running balance, newest first",
-		Args:  cobra.ExactArgs(1),
+		Use:     "statement ACCOUNT",
+		Short:   "Show the lines of an account with the running balance, newest first",
+		Example: "  meridian account statement acc_42 --ledger brand-eu --limit 20\n  meridian account statement acc_42 --ledger brand-eu --oldest-first --json",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			svc, name, err := f.open()
 			if err != nil {
@@ -276,9 +285,10 @@ func listAccountsCommand() *cobra.Command {
 	var after string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the accounts of a ledger by name",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the accounts of a ledger by name",
+		Example: "  meridian account list --ledger brand-eu --after acc_42 --limit 1000",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			svc, name, err := f.open()
 			if err != nil {

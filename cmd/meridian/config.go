@@ -76,16 +76,31 @@ func readConfig(path string, root *cobra.Command) (map[string]string, error) {
 		if !known[name] {
 			return nil, fmt.Errorf("%s: no command has a flag --%s; known are %s", path, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
-		if list, ok := v.([]any); ok {
-			parts := make([]string, len(list))
-			for i, p := range list {
-				parts[i] = fmt.Sprint(p)
-			}
-			v = strings.Join(parts, ",")
+		if file[name], err = configValue(v); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, key, err)
 		}
-		file[name] = fmt.Sprint(v)
 	}
 	return file, nil
+}
+
+// configValue is a value as it would stand on the command line. A list stands there with commas.
+func configValue(v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return "", errors.New("there is no value; leave the key out to take the default")
+	case map[string]any:
+		return "", errors.New("want one value or a list; keys are flags and have no parts")
+	case []any:
+		parts := make([]string, len(v))
+		for i, p := range v {
+			var err error
+			if parts[i], err = configValue(p); err != nil {
+				return "", err
+			}
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return fmt.Sprint(v), nil
 }
 
 func flagNames(root *cobra.Command) map[string]bool {

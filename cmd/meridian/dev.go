@@ -26,8 +26,9 @@ PostgreSQL. It says which it took, and why.
 
 There is a ledger for each home (brand-eu, brand-us, brand-apac), and in brand-eu, the default ledger, the accounts acc_42 with
 1,000.00 EUR and acc_43.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), f, cmd.OutOrStdout()) },
+		Example: "  meridian dev\n  meridian dev --engine postgresql --data-dir ~/meridian",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), f, cmd.OutOrStdout()) },
 	}
 	f.register(cmd)
 	return cmd

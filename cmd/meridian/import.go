@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/importer"
 )
 
@@ -85,9 +86,29 @@ func progressTo(w io.Writer) func(importer.Progress) {
 	}
 }
 
+// importView is what a script reads of an import.
+type importView struct {
+	Rows      int64                 `json:"rows"`
+	Posted    int64                 `json:"posted"`
+	Replayed  int64                 `json:"replayed"`
+	Rejected  int64                 `json:"rejected"`
+	Skipped   int64                 `json:"skipped"`
+	Reasons   map[errs.Reason]int64 `json:"reasons,omitempty"` // of the rejected rows
+	Opened    int64                 `json:"accounts_opened"`
+	Retries   int64                 `json:"retries"`
+	Line      int                   `json:"line"` // of the file, up to which all rows have an answer
+	Bytes     int64                 `json:"bytes"`
+	Seconds   float64               `json:"seconds"`
+	PerSecond float64               `json:"rows_per_second"`
+}
+
 func finishImport(w io.Writer, s importer.Summary, failed error, asJSON bool) error {
 	if asJSON {
-		if err := printJSON(w, s); err != nil {
+		view := importView{
+			Rows: s.Rows, Posted: s.Posted, Replayed: s.Replayed, Rejected: s.Rejected, Skipped: s.Skipped, Reasons: s.Reasons, Opened: s.Opened,
+			Retries: s.Retries, Line: s.Line, Bytes: s.Bytes, Seconds: s.Elapsed.Seconds(), PerSecond: s.Rate(),
+		}
+		if err := printJSON(w, view); err != nil {
 			return err
 		}
 	} else {

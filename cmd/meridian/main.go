@@ -92,10 +92,11 @@ func versionText() string {
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this binary and of the schema it knows",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return printVersion(cmd.OutOrStdout(), asJSON) },
+		Use:     "version",
+		Short:   "Print the version of this binary and of the schema it knows",
+		Example: "  meridian version\n  meridian version --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return printVersion(cmd.OutOrStdout(), asJSON) },
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -44,9 +44,10 @@ func migrateStatusCommand() *cobra.Command {
 	var url string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "List the migrations and when each was applied",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "List the migrations and when each was applied",
+		Example: "  meridian migrate status --database-url postgresql://root@localhost:26257/ledger\n  meridian migrate status --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needURL(url); err != nil {
 				return err
