@@ -1,0 +1,156 @@
+// Package arch_test holds the packages of this module to the table of who may import whom.
+//
+// The rule, in one breath: money, id and errs import nothing of ours; ledger imports those three; adapters (store, feed, relay, rpc,
+// topology) import the domain and never each other, except that store and feed share db; commit imports the domain and declares the port
+// that it needs; cmd imports everything, and nobody imports cmd. Each line that allows more says why. A package that is new gets a line
+// here before it gets an import.
+package arch_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/meridian-ledger/meridian/"
+
+// domain is what every room may know.
+var domain = []string{"internal/errs", "internal/id", "internal/ledger", "internal/money"}
+
+// rule says what a package may import of ours, and why it is more than the table of the house grants.
+type rule struct {
+	may []string
+	why string // of an exception
+	// stdlib: nothing but the standard library besides.
+	stdlib bool
+	// any: everything but cmd.
+	any bool
+}
+
+func and(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
+
+// rules is the table. A package that is not in it fails the test.
+var rules = map[string]rule{
+	"internal/money": {stdlib: true},
+	"internal/id":    {stdlib: true},
+	"internal/errs":  {stdlib: true},
+	"internal/ledger": {
+		may: []string{"internal/errs", "internal/id", "internal/money"}, stdlib: true,
+	},
+	"internal/ledger/ledgertest": {may: domain, why: "the model of the books: domain, and rapid for random commands"},
+	"internal/commit":            {may: domain, why: "declares the port to the tables itself"},
+	"internal/sim":               {may: domain, why: "knows the ledger as a Service only, so that it runs against all of them"},
+	"internal/importer":          {may: domain, why: "knows the ledger as a Service only, so that it loads through the API"},
+	"internal/rpc":               {may: and(domain, "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect")},
+	"internal/topology":          {may: []string{"internal/id"}},
+	"internal/db":                {may: []string{"internal/errs"}, why: "turns SQLSTATE into the errors of the domain"},
+	"internal/db/dbtest": {
+		may: []string{"internal/cluster", "internal/db", "schema"}, why: "starts engines and makes the tables for tests",
+	},
+	"internal/store":     {may: and(domain, "internal/db")},
+	"internal/feed":      {may: and(domain, "internal/db"), why: "shares db with store"},
+	"internal/relay":     {may: domain},
+	"internal/verify":    {may: and(domain, "internal/db"), why: "reads the tables by itself: a proof must not trust the store"},
+	"internal/cluster":   {why: "starts programs; what runs on them is not its business"},
+	"internal/telemetry": {why: "sets up logs, metrics and traces; knows nothing of the ledger"},
+	"internal/bench":     {any: true, why: "measures whatever there is"},
+	"internal/arch":      {stdlib: true},
+	"cmd/meridian":       {any: true},
+	"schema":             {may: []string{"internal/db", "internal/errs"}, why: "migrates: finds out the engine and refuses what it does not know"},
+	"regions":            {stdlib: true},
+	"examples":           {stdlib: true},
+
+	"proto/meridian/ledger/v1":                 {},
+	"proto/meridian/ledger/v1/ledgerv1connect": {may: []string{"proto/meridian/ledger/v1"}},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// packages asks the go command, without test files: tests may use whatever helps them.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = "../.."
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, complaint.String())
+	}
+	var all []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImports_FollowTheTable(t *testing.T) {
+	all := packages(t)
+	if len(all) < 15 {
+		t.Fatalf("go list found %d packages: the test looks in the wrong place", len(all))
+	}
+	for _, p := range all {
+		for _, complaint := range broken(p) {
+			t.Error(complaint)
+		}
+	}
+}
+
+// broken says what a package imports against the table.
+func broken(p pkg) []string {
+	name := strings.TrimPrefix(p.ImportPath, module)
+	r, known := rules[name]
+	if !known {
+		return []string{name + " is not in the table: say what it may import, and why"}
+	}
+	var complaints []string
+	for _, path := range p.Imports {
+		ours, isOurs := strings.CutPrefix(path, module)
+		first, _, _ := strings.Cut(path, "/")
+		switch {
+		case isOurs && strings.HasPrefix(ours, "cmd/"):
+			complaints = append(complaints, name+" imports "+ours+": nobody imports cmd")
+		case isOurs && !r.any && !slices.Contains(r.may, ours):
+			complaints = append(complaints, name+" imports "+ours)
+		case !isOurs && r.stdlib && strings.Contains(first, "."):
+			complaints = append(complaints, name+" imports "+path+": it is to need the standard library alone")
+		}
+	}
+	return complaints
+}
+
+func TestImports_TheTableRefuses(t *testing.T) {
+	for _, row := range []struct{ from, to string }{
+		{"internal/money", module + "internal/errs"},
+		{"internal/money", "github.com/jackc/pgx/v5"},
+		{"internal/ledger", module + "internal/db"},
+		{"internal/rpc", module + "internal/store"},
+		{"internal/store", module + "internal/commit"},
+		{"internal/commit", module + "internal/store"},
+		{"internal/telemetry", module + "internal/ledger"},
+		{"internal/bench", module + "cmd/meridian"},
+		{"internal/unheard-of", "fmt"},
+	} {
+		if got := broken(pkg{ImportPath: module + row.from, Imports: []string{row.to}}); len(got) != 1 {
+			t.Errorf("%s importing %s: %v, want one complaint", row.from, row.to, got)
+		}
+	}
+	if got := broken(pkg{ImportPath: module + "internal/store", Imports: []string{module + "internal/db", "fmt", "github.com/jackc/pgx/v5"}}); len(got) != 0 {
+		t.Errorf("store importing db: %v", got)
+	}
+}
