@@ -25,7 +25,7 @@ func (c Command) Validate(now time.Time) error {
 	if strings.HasPrefix(string(c.Key), ReservedKeys) && c.Kind != KindExpire {
 		return errs.Invalid("idempotency_key", "keys that start with "+ReservedKeys+" belong to the service")
 	}
-	texts := firstError(ValidateText("reference", c.Reference), ValidateText("correlation_id", c.Correlation), c.Metadata.Validate("metadata"))
+	texts := firstError(ValidateText("reference_id", c.Reference), ValidateText("correlation_id", c.Correlation), c.Metadata.Validate("metadata"))
 	if texts != nil {
 		return texts
 	}

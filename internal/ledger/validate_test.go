@@ -66,8 +66,8 @@ func TestValidate_NamesTheFieldThatNoStateOfTheBooksCouldAccept(t *testing.T) {
 		{ledger.KindDebit, func(c *ledger.Command) { c.Kind = "" }, "command"},
 		{ledger.KindDebit, func(c *ledger.Command) { c.Kind = "steal" }, "command"},
 
-		{ledger.KindDebit, func(c *ledger.Command) { c.Reference = "a\nb" }, "reference"},
-		{ledger.KindDebit, func(c *ledger.Command) { c.Reference = strings.Repeat("x", ledger.MaxText+1) }, "reference"},
+		{ledger.KindDebit, func(c *ledger.Command) { c.Reference = "a\nb" }, "reference_id"},
+		{ledger.KindDebit, func(c *ledger.Command) { c.Reference = strings.Repeat("x", ledger.MaxText+1) }, "reference_id"},
 		{ledger.KindDebit, func(c *ledger.Command) { c.Correlation = "a\u0085b" }, "correlation_id"},
 		{ledger.KindDebit, func(c *ledger.Command) { c.Correlation = "a\xffb" }, "correlation_id"},
 		{ledger.KindDebit, func(c *ledger.Command) { c.Metadata = full }, "metadata"},

@@ -17,6 +17,7 @@ func batchField(i int) string { return fmt.Sprintf("commands[%d].", i) }
 // CreateLedger implements LedgerService.
 func (h *handler) CreateLedger(ctx context.Context, r *connect.Request[ledgerv1.CreateLedgerRequest]) (*connect.Response[ledgerv1.CreateLedgerResponse], error) {
 	p := h.parser(ctx, r.Header())
+	p.fallback = "" // the default ledger is for requests that mean one; a creation names its own
 	wanted := ledger.Ledger{ID: p.ledger("ledger", r.Msg.GetLedger()), Metadata: r.Msg.GetMetadata()}
 	home, err := id.ParseHome(r.Msg.GetHome())
 	p.check("home", err)

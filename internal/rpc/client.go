@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -43,7 +44,7 @@ func NewHTTPClient(config *tls.Config, http2 bool) *http.Client {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(http2)
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig: config, Protocols: &protocols, MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute,
+		TLSClientConfig: config.Clone(), Protocols: &protocols, MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute,
 		DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, TLSHandshakeTimeout: 3 * time.Second,
 	}}
 }
@@ -180,9 +181,18 @@ func (c *Client) Execute(ctx context.Context, b ledger.Batch) ([]ledger.Result, 
 	}
 	m, err := call(ctx, c.commands.PostBatch, request)
 	if err != nil {
-		return nil, err
+		return nil, alone(err, len(b.Commands))
 	}
 	return readAll(m.GetResults(), readResult)
+}
+
+// alone takes the index off the field of an error: a command that went alone has none.
+func alone(err error, commands int) error {
+	e := errs.Of(err)
+	if field, indexed := strings.CutPrefix(e.Fields["field"], batchField(0)); indexed && commands == 1 {
+		return e.With("field", field)
+	}
+	return err
 }
 
 // one turns the answer to a single command into a result; a mismatch belongs to the command, as it does in a batch.

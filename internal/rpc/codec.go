@@ -12,7 +12,11 @@ import (
 // jsonCodec is protojson as clients of money want it: field names as in the proto files (and the seeds' contract), unknown fields
 // refused, whole JSON numbers accepted where an amount is a text, and the same bytes for the same message (protojson itself varies its
 // white space from build to build on purpose).
-type jsonCodec struct{}
+type jsonCodec struct {
+	name string // Connect looks a codec up by the whole content type, so that there is one for each of jsonNames
+}
+
+var jsonNames = [...]string{"json", "json; charset=utf-8"}
 
 var (
 	jsonOut = protojson.MarshalOptions{UseProtoNames: true}
@@ -20,7 +24,7 @@ var (
 )
 
 // Name is the codec's in content types.
-func (jsonCodec) Name() string { return "json" }
+func (c jsonCodec) Name() string { return c.name }
 
 // Marshal implements connect.Codec.
 func (c jsonCodec) Marshal(m any) ([]byte, error) { return c.MarshalAppend(nil, m) }
@@ -55,9 +59,15 @@ func (jsonCodec) Unmarshal(b []byte, m any) error {
 		return fmt.Errorf("%T is no proto message", m)
 	}
 	if len(bytes.TrimSpace(b)) == 0 {
-		return fmt.Errorf("the body is empty; send {} at least")
+		spoil(message, bodyField, "the body is empty; send {} at least")
+		return nil
 	}
-	return jsonIn.Unmarshal(quoteAmounts(b), message)
+	quoted := quoteAmounts(b)
+	if err := jsonIn.Unmarshal(quoted, message); err != nil {
+		field, text := explainJSON(err, b, quoted)
+		spoil(message, field, text)
+	}
+	return nil
 }
 
 // amountKeys are the fields whose whole-number form is accepted.

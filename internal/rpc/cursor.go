@@ -3,6 +3,8 @@ package rpc
 import (
 	"encoding/base64"
 	"encoding/binary"
+
+	"github.com/meridian-ledger/meridian/internal/id"
 )
 
 const (
@@ -24,8 +26,14 @@ func (p *parser) pageSize(size int32) int {
 
 // page reads the size and the token of a list by name.
 func (p *parser) page(size int32, token string) (int, string) {
+	if token == "" {
+		return p.pageSize(size), ""
+	}
 	after, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(after) > 255 {
+	if err == nil {
+		_, err = id.ParseAccount(string(after)) // the names of ledgers are of that kind too; a database must not see anything else
+	}
+	if err != nil {
 		p.fail("page_token", "take it from next_page_token of the page before")
 	}
 	return p.pageSize(size), string(after)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
@@ -65,6 +67,7 @@ func toWire(err error) *connect.Error {
 	}
 	if e.Code == errs.ResourceExhausted {
 		out.Meta().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+		attach(out, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfterSeconds * time.Second)})
 	}
 	return out
 }

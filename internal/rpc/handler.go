@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -31,6 +32,9 @@ const (
 func (h *handler) execute(ctx context.Context, p *parser, c ledger.Command, dryRun bool) (ledger.Outcome, error) {
 	if p.err != nil {
 		return ledger.Outcome{}, p.err
+	}
+	if err := c.Validate(time.Now()); err != nil { // what can never succeed does not get as far as a queue
+		return ledger.Outcome{}, err
 	}
 	note(ctx, c)
 	results, err := h.svc.Execute(ctx, ledger.Batch{Commands: []ledger.Command{c}, DryRun: dryRun})

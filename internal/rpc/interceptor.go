@@ -105,15 +105,16 @@ func (o *observer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			if err != nil {
 				cause := err
 				wire := toWire(err)
-				wire.Meta().Set(headerTrace, c.trace)
 				code, err = wire.Code().String(), wire
-				o.failed(ctx, req, c, cause, code, elapsed)
+				o.failed(ctx, req, c, cause, wire.Code(), elapsed)
 			} else {
-				resp.Header().Set(headerTrace, c.trace)
 				o.answered(ctx, req, c, elapsed)
 			}
 			o.seconds.WithLabelValues(req.Spec().Procedure, code).Observe(elapsed.Seconds())
 		}()
+		if unread := spoiled(req.Any()); unread != nil {
+			return nil, unread
+		}
 		return next(context.WithValue(ctx, exchangeKey{}, c), req)
 	}
 }
@@ -125,7 +126,23 @@ func (o *observer) WrapStreamingClient(next connect.StreamingClientFunc) connect
 
 // WrapStreamingHandler implements connect.Interceptor.
 func (o *observer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		return next(ctx, readableConn{conn})
+	}
+}
+
+// readableConn refuses messages that a codec could not read.
+type readableConn struct{ connect.StreamingHandlerConn }
+
+// Receive implements connect.StreamingHandlerConn.
+func (c readableConn) Receive(m any) error {
+	if err := c.StreamingHandlerConn.Receive(m); err != nil {
+		return err
+	}
+	if unread := spoiled(m); unread != nil {
+		return unread
+	}
+	return nil
 }
 
 func (o *observer) answered(ctx context.Context, req connect.AnyRequest, c *exchange, elapsed time.Duration) {
@@ -141,9 +158,9 @@ func (o *observer) answered(ctx context.Context, req connect.AnyRequest, c *exch
 }
 
 // failed logs the whole error: what the client does not see stands here.
-func (o *observer) failed(ctx context.Context, req connect.AnyRequest, c *exchange, cause error, code string, elapsed time.Duration) {
+func (o *observer) failed(ctx context.Context, req connect.AnyRequest, c *exchange, cause error, code connect.Code, elapsed time.Duration) {
 	level := slog.LevelWarn
-	switch errs.Of(cause).Code {
+	switch codesBack[code] {
 	case errs.Internal:
 		level = slog.LevelError
 	case errs.InvalidArgument, errs.NotFound, errs.AlreadyExists, errs.FailedPrecondition, errs.Canceled:
@@ -153,7 +170,7 @@ func (o *observer) failed(ctx context.Context, req connect.AnyRequest, c *exchan
 	if !o.log.Enabled(ctx, level) {
 		return
 	}
-	o.log.LogAttrs(ctx, level, "failed", o.attributes(req, c, elapsed, slog.String("code", code), slog.String("error", cause.Error()))...)
+	o.log.LogAttrs(ctx, level, "failed", o.attributes(req, c, elapsed, slog.String("code", code.String()), slog.String("error", cause.Error()))...)
 }
 
 func (o *observer) attributes(req connect.AnyRequest, c *exchange, elapsed time.Duration, more ...slog.Attr) []slog.Attr {

@@ -43,19 +43,23 @@ func (p *parser) check(field string, err error) {
 	}
 }
 
-// The headers that may stand for a field. The first that is there counts.
+// The headers that may stand for a field. Two that differ are refused: a retry that carried only one of them could miss its first answer.
 var (
 	keyHeaders    = []string{"Idempotency-Key", "X-Idempotency-Key"}
 	ledgerHeaders = []string{"Meridian-Ledger", "X-Ledger"}
 )
 
 func (p *parser) ofHeader(names []string) string {
+	found := ""
 	for _, name := range names {
-		if v := p.header.Get(name); v != "" {
-			return v
+		for _, v := range p.header.Values(name) {
+			if found != "" && v != found {
+				p.fail(names[0], "the header is there twice, with different values")
+			}
+			found = v
 		}
 	}
-	return ""
+	return found
 }
 
 func (p *parser) ledger(field, text string) id.Ledger {
@@ -213,7 +217,9 @@ func (p *parser) time(field string, t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
-	p.check(field, t.CheckValid())
+	if err := t.CheckValid(); err != nil {
+		p.fail(field, plain(err))
+	}
 	at := t.AsTime().Truncate(time.Microsecond) // what both engines store
 	if at.Year() < 1 {
 		p.fail(field, "before the year 1")
@@ -225,7 +231,9 @@ func (p *parser) duration(field string, d *durationpb.Duration) time.Duration {
 	if d == nil {
 		return 0
 	}
-	p.check(field, d.CheckValid())
+	if err := d.CheckValid(); err != nil {
+		p.fail(field, plain(err))
+	}
 	if d.AsDuration() <= 0 {
 		p.fail(field, "longer than nothing")
 	}

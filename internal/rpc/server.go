@@ -3,7 +3,8 @@
 //
 // It promises that invalid input ends here as invalid_argument with the field named, that a client sees reasons and never a driver's
 // text, and that errors.Is holds on both sides. It relies on a ledger.Service for everything else. parse.go turns requests into typed
-// values, render.go outcomes into answers, errors.go has the table of codes, wallet.go the small contract, client.go the client.
+// values, render.go outcomes into answers, admit.go refuses what is no
+// request at all, errors.go has the table of codes, wallet.go the small contract, client.go the client.
 package rpc
 
 import (
@@ -49,7 +50,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 		interceptors = append([]connect.Interceptor{o.Tracing}, interceptors...)
 	}
 	common := []connect.HandlerOption{
-		connect.WithCodec(jsonCodec{}), connect.WithInterceptors(interceptors...),
+		connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{jsonNames[0]}), connect.WithCodec(jsonCodec{jsonNames[1]}), connect.WithInterceptors(interceptors...),
 		connect.WithCompression("gzip", newDecompressor, newCompressor), connect.WithCompressMinBytes(4 << 10),
 	}
 	h := &handler{svc: svc, fallback: o.DefaultLedger}
@@ -67,7 +68,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
-	return browsers(o.AllowedOrigins, aliases(limited(mux)))
+	return browsers(o.AllowedOrigins, aliases(admitted(mux)))
 }
 
 func services() []string {

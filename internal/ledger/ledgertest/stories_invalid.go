@@ -39,8 +39,8 @@ var malformed = []struct {
 	{"far-future", "effective_at", func(s *story) ledger.Command {
 		return s.debit("a", 5, func(c *ledger.Command) { c.EffectiveAt = time.Date(2525, 1, 1, 0, 0, 0, 0, time.UTC) })
 	}},
-	{"control-character", "reference", func(s *story) ledger.Command { return s.debit("a", 5, referring("a\nb")) }},
-	{"long-text", "reference", func(s *story) ledger.Command { return s.debit("a", 5, referring(strings.Repeat("x", 256))) }},
+	{"control-character", "reference_id", func(s *story) ledger.Command { return s.debit("a", 5, referring("a\nb")) }},
+	{"long-text", "reference_id", func(s *story) ledger.Command { return s.debit("a", 5, referring(strings.Repeat("x", 256))) }},
 	{"metadata-without-key", "metadata", func(s *story) ledger.Command {
 		return s.debit("a", 5, func(c *ledger.Command) { c.Metadata = ledger.Metadata{"": "v"} })
 	}},
