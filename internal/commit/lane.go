@@ -3,7 +3,9 @@ package commit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
@@ -11,7 +13,7 @@ import (
 )
 
 // lane takes one group to its end, and then starts whatever waited for its accounts.
-func (c *Committer) lane(homes string, group []*unit) {
+func (c *Committer) lane(q *queue, group []*unit) {
 	c.o.Metrics.grouped(group, c.o.Now())
 	again := c.settle(group)
 
@@ -23,49 +25,54 @@ func (c *Committer) lane(homes string, group []*unit) {
 		}
 	}
 	for _, u := range again {
-		u.claim()
-		c.push(u)
+		if u.place != gone {
+			u.claim()
+			c.push(u)
+		}
 	}
-	c.queues[homes].lanes--
+	q.lanes--
 	c.inFlight--
 	c.o.Metrics.inFlight.Set(float64(c.inFlight))
-	for homes := range c.queues { // a group of several homes may have kept units of other queues waiting
-		c.dispatch(homes)
-	}
+	c.dispatchAll() // units of other queues may have waited for the same accounts
 	c.idle.Broadcast()
 }
 
 // settle executes a group until it is answered, and returns the units whose targets came to be meanwhile and that have to wait again with
-// the accounts behind them. Where the database refuses the group as broken, each unit is tried alone, so that one of them can not
-// take its neighbours along.
+// the accounts behind them.
 func (c *Committer) settle(group []*unit) (again []*unit) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.o.Patience)
 	defer cancel()
-	again, err := c.persist(ctx, group)
-	if errors.Is(err, errs.ErrInternal) && len(group) > 1 {
-		c.o.Log.Error("a group failed; its commands are tried one by one", "error", err, "units", len(group))
-		again = nil
-		for _, u := range group {
-			again = append(again, c.settle([]*unit{u})...)
-		}
-		return again
-	}
-	if err != nil {
-		c.o.Log.Warn("a group was given up", "error", err, "units", len(group))
-		for _, u := range group {
+	for _, u := range c.part(ctx, group) {
+		if err := u.touch(ctx, c.store, u.missing); err != nil {
 			u.fail(err)
+			continue
 		}
-		return nil
+		again = append(again, u)
 	}
 	return again
 }
 
-func (u *unit) fail(err error) {
-	if u.uncertain && !errors.Is(err, errs.ErrInternal) {
-		err = errs.ErrOutcomeUnknown.Because(err)
+// part executes a group. Where it turns out to be broken, its halves are tried one after the other, and so on, so that the one command
+// that breaks it takes no neighbour along.
+func (c *Committer) part(ctx context.Context, group []*unit) (again []*unit) {
+	again, err := c.persist(ctx, group)
+	switch {
+	case err == nil:
+		return again
+	case errors.Is(err, errs.ErrInternal) && len(group) > 1:
+		c.o.Log.Warn("a group is broken; its halves are tried", "error", err, "units", len(group))
+		half := len(group) / 2
+		return append(c.part(ctx, group[:half]), c.part(ctx, group[half:])...)
+	case errors.Is(err, errs.ErrInternal):
+		first := group[0].batch.Commands[0]
+		c.o.Log.Error("a batch is broken", "error", err, "ledger", first.Ledger, "idempotency_key", first.Key, "commands", len(group[0].batch.Commands))
+	default:
+		c.o.Log.Warn("a group was given up", "error", err, "units", len(group))
 	}
-	u.err = err
-	close(u.done)
+	for _, u := range group {
+		u.fail(err)
+	}
+	return nil
 }
 
 // persist attempts a group until it is committed, refused or out of patience. An attempt whose commit got no answer is followed by one
@@ -74,16 +81,11 @@ func (u *unit) fail(err error) {
 func (c *Committer) persist(ctx context.Context, group []*unit) ([]*unit, error) {
 	for attempt := 1; ; attempt++ {
 		again, err := c.attempt(ctx, group)
-		if err == nil {
-			return again, nil
+		if errors.Is(err, errs.ErrDeadlineExceeded) { // of the attempt; that of a caller ends nothing here
+			err = errs.ErrUnavailable.With("cause", "timeout").Because(err)
 		}
-		if errors.Is(err, errs.ErrOutcomeUnknown) {
-			for _, u := range group {
-				u.uncertain = true
-			}
-		}
-		if !retryable(err) {
-			return nil, err
+		if err == nil || !retryable(err) {
+			return again, err
 		}
 		c.o.Metrics.retries.WithLabelValues(errs.Of(err).Fields["cause"]).Inc()
 		if !pause(ctx, attempt) {
@@ -93,8 +95,7 @@ func (c *Committer) persist(ctx context.Context, group []*unit) ([]*unit, error)
 }
 
 func retryable(err error) bool {
-	return errors.Is(err, errs.ErrContended) || errors.Is(err, errs.ErrOutcomeUnknown) || errors.Is(err, errs.ErrUnavailable) ||
-		errors.Is(err, errs.ErrDeadlineExceeded) // of the attempt: the group's own patience ends in pause
+	return errors.Is(err, errs.ErrContended) || errors.Is(err, errs.ErrOutcomeUnknown) || errors.Is(err, errs.ErrUnavailable)
 }
 
 // pause waits before the next attempt: up to 2 ms, 4 ms … 256 ms, drawn uniformly so that nodes that met once do not meet again in step.
@@ -115,16 +116,12 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 	ctx, cancel := context.WithTimeout(ctx, c.o.Attempt)
 	defer cancel()
 	started := c.o.Now()
-	var gather ledger.Gather
-	for _, u := range group {
-		u.needs(&gather)
-	}
-	tx, books, err := c.store.Begin(ctx, gather.Needs())
+	tx, books, err := c.store.Begin(ctx, needs(group...))
 	if err != nil {
 		return nil, err
 	}
 	loaded := c.o.Now()
-	answered, again, err := c.decide(ctx, books, group)
+	answered, again, err := decide(books, group)
 	if err != nil {
 		tx.Rollback(ctx)
 		return nil, err
@@ -133,10 +130,16 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 	if changes := books.Changes(); changes.Empty() {
 		tx.Rollback(ctx)
 	} else if err := tx.Commit(ctx, changes); err != nil {
+		for _, u := range answered {
+			if errors.Is(err, errs.ErrOutcomeUnknown) {
+				u.doubt()
+			}
+		}
 		return nil, err
 	}
 	c.o.Metrics.staged(started, loaded, decided, c.o.Now())
 	for _, u := range answered {
+		c.o.Metrics.resolved.Add(float64(u.settleDoubt()))
 		c.o.Metrics.answered(u)
 		close(u.done)
 	}
@@ -144,34 +147,25 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 }
 
 // decide executes the units one after another. One whose target is there now but was not when the unit was looked at goes back with the
-// accounts behind the target.
-func (c *Committer) decide(ctx context.Context, books *ledger.Books, group []*unit) (answered, again []*unit, err error) {
+// accounts behind the target. A belief that breaks stops these units alone, not the node.
+func decide(books *ledger.Books, group []*unit) (answered, again []*unit, err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = errs.ErrInternal.Because(fmt.Errorf("panic: %v\n%s", broken, debug.Stack()))
+		}
+	}()
 	for _, u := range group {
-		if missing := books.Missing(u.batch.Commands); len(missing) > 0 {
-			u.touched[0] = append(u.touched[0], missing...)
-			for _, ref := range missing {
-				if err := u.learn(ctx, c.store, u.batch.Commands[0], []ledger.Ref{ref}); err != nil {
-					return nil, nil, err
-				}
-			}
+		missing, err := u.lacks(books)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(missing) > 0 {
+			u.missing = missing
 			again = append(again, u)
 			continue
 		}
 		u.results = books.Execute(u.batch)
-		if u.uncertain {
-			c.resolve(u)
-		}
 		answered = append(answered, u)
 	}
 	return answered, again, nil
-}
-
-// resolve gives an answer that was found after an unknown commit as what it is to the caller: the first one.
-func (c *Committer) resolve(u *unit) {
-	for i := range u.results {
-		if u.results[i].Outcome.Replayed {
-			u.results[i].Outcome.Replayed = false
-			c.o.Metrics.resolved.Inc()
-		}
-	}
 }

@@ -2,9 +2,12 @@ package commit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
@@ -42,10 +45,15 @@ func (c *Committer) sweep(ctx context.Context, holds Expiries) (full bool, err e
 	if err != nil || len(expired) == 0 {
 		return false, err
 	}
+	var failed error
 	for _, h := range expired { // one by one: a batch of many would lock all their accounts at once
-		if _, err := c.Execute(ctx, ledger.Batch{Commands: []ledger.Command{ledger.ExpireCommand(h)}}); err != nil {
+		_, err := c.Execute(ctx, ledger.Batch{Commands: []ledger.Command{ledger.ExpireCommand(h)}})
+		if ctx.Err() != nil || errors.Is(err, errs.ErrDraining) {
 			return false, err
 		}
+		if err != nil { // one that can not be released must not keep the others
+			failed = fmt.Errorf("hold %s of %s: %w", h.ID, h.Ledger, err)
+		}
 	}
-	return len(expired) >= sweepBatch, nil
+	return len(expired) >= sweepBatch, failed
 }
