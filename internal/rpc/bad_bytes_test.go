@@ -215,6 +215,12 @@ func TestKeys_OfFieldAndHeaderMustAgree(t *testing.T) {
 	if r := send(t, "POST", base+"/v1/wallet/debit", body, "Idempotency-Key", "one"); r.status != 200 {
 		t.Errorf("the same key twice: %d %s", r.status, r.body)
 	}
+	r = send(t, "POST", base+"/v1/wallet/debit", []byte(contract), "Idempotency-Key", "one", "X-Idempotency-Key", "two")
+	wantInvalid(t, r, r.refusal(t), "Idempotency-Key")
+	r = send(t, "POST", base+"/v1/wallet/debit", []byte(contract), "Idempotency-Key", "one", "Meridian-Ledger", "shop-eu", "X-Ledger", "shop-us")
+	wantInvalid(t, r, r.refusal(t), "Meridian-Ledger")
+	r = send(t, "POST", base+ours+"LedgerService/CreateLedger", []byte(`{"home":"eu","assets":["EUR/2"]}`), "Content-Type", "application/json")
+	wantInvalid(t, r, r.refusal(t), "ledger")
 	r = send(t, "POST", base+"/v1/wallet/debit", []byte(contract))
 	wantInvalid(t, r, r.refusal(t), "terms.idempotency_key")
 	r = send(t, "POST", base+"/v1/wallet/debit", []byte(contract), "Idempotency-Key", "schlüssel")

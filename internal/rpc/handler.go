@@ -33,10 +33,10 @@ func (h *handler) execute(ctx context.Context, p *parser, c ledger.Command, dryR
 	if p.err != nil {
 		return ledger.Outcome{}, p.err
 	}
+	note(ctx, c)
 	if err := c.Validate(time.Now()); err != nil { // what can never succeed does not get as far as a queue
 		return ledger.Outcome{}, err
 	}
-	note(ctx, c)
 	results, err := h.svc.Execute(ctx, ledger.Batch{Commands: []ledger.Command{c}, DryRun: dryRun})
 	if err != nil {
 		return ledger.Outcome{}, err

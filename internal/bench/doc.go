@@ -1,0 +1,12 @@
+// Package bench puts a load on a ledger and measures what it answers, next to a program that does the same without group commit and next
+// to what the database itself can do.
+//
+// It promises that a seed decides every command of a run; that a load is bounded in time; that what is reported fell inside the measured
+// window, after the warm-up; and that under a fixed rate a latency begins when the command was due, whether or not the generator came to
+// send it by then, so that a stall shows in full. Both sides of a comparison get the same commands from the same number of clients, in
+// slices that alternate, and a ratio is one of neighbouring slices.
+//
+// It relies on a ledger.Service for the load, on pgx for the comparison and the limits, and on the /metrics of servers for what they
+// used. See scenario.go for what is asked, load.go for how, naive.go for the other program, limit.go for the physical limits, compare.go
+// for the order of things, text.go for what a person reads. docs/benchmarks.md has results.
+package bench
