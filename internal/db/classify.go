@@ -40,8 +40,9 @@ func Classify(err error) error {
 	return errs.ErrInternal.Because(err)
 }
 
-// ClassifyCommit is Classify for an error that came back after COMMIT was sent: where the server did not say what happened, the outcome
-// is unknown.
+// ClassifyCommit is Classify for an error that came back as the answer to COMMIT, or instead of one: where the server did not say what
+// happened, the outcome is unknown. An error of the server about a statement before COMMIT is a matter for Classify: that COMMIT was not
+// executed.
 func ClassifyCommit(err error) error {
 	if err == nil {
 		return nil
@@ -56,6 +57,9 @@ func ClassifyCommit(err error) error {
 	}
 	switch server.Code {
 	case "57P01", "57P02", "57P03", "57014", "58C00", "58C01", "08006", "08007":
+		return errs.ErrOutcomeUnknown.With("cause", server.Code).Because(err)
+	}
+	if strings.HasPrefix(server.Code, "XX") && !errors.Is(classified, errs.ErrContended) { // a server that does not know what befell it
 		return errs.ErrOutcomeUnknown.With("cause", server.Code).Because(err)
 	}
 	return classified
@@ -78,13 +82,15 @@ func classifySQLState(server *pgconn.PgError, err error) error {
 	case "57014":
 		return errs.ErrUnavailable.With("cause", "statement_timeout").Because(err)
 	}
-	// Two facts have no code of their own.
+	// Three facts have no code of their own.
 	switch {
 	case server.Code == "0A000" && (server.Routine == "RevalidateCachedQuery" || strings.Contains(server.Message, "cached plan must not change")):
 		// PostgreSQL translates its messages, but not the name of the routine. The driver has dropped the plan.
 		return errs.ErrContended.With("cause", "stale_plan").Because(err)
 	case server.Code == "XXUUU" && strings.Contains(server.Message, "timestamp in the future"):
 		return errs.ErrContended.With("cause", "clock").Because(err)
+	case server.Code == "XXUUU" && strings.Contains(server.Message, "context canceled"): // somebody ended the session, or the node drains
+		return errs.ErrUnavailable.With("cause", "canceled").Because(err)
 	}
 	switch server.Code[:min(2, len(server.Code))] {
 	case "08", "53", "57", "58": // connection, resources, operator, system: this server, now

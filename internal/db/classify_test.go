@@ -50,9 +50,11 @@ func TestClassify_BySQLState(t *testing.T) {
 		{"58C00", "replica unavailable", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "58C00"},
 		{"58C01", "rpc error", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "58C01"},
 		{"08006", "connection failure", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "08006"},
-		{"XXA00", "transaction committed but schema change aborted", errs.ErrInternal, errs.ErrInternal, ""},
+		{"XXA00", "transaction committed but schema change aborted", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
+		{"XX000", "internal error", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
+		{"XXUUU", "context canceled", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "canceled"}, // CANCEL SESSION on CockroachDB
 		{"XXUUU", "cannot specify timestamp in the future", errs.ErrContended, errs.ErrContended, "clock"},
-		{"XXUUU", "something else", errs.ErrInternal, errs.ErrInternal, ""},
+		{"XXUUU", "something else", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
 		{"0A000", "cached plan must not change result type", errs.ErrContended, errs.ErrContended, "stale_plan"},
 		{"0A000", "unimplemented: this syntax", errs.ErrInternal, errs.ErrInternal, ""},
 		{"42501", "permission denied for table entry", errs.ErrInternal, errs.ErrInternal, ""},

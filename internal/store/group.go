@@ -70,8 +70,8 @@ func lockHolds(e db.Engine) string {
 
 // group implements ledger.Group.
 type group struct {
-	conn   *pgxpool.Conn
-	ungate string // what lets go of the gate, if there is one
+	db   *db.DB
+	conn *pgxpool.Conn
 }
 
 // Begin loads what commands need, as it is now, and locks the accounts and holds. Errors: errs.ErrContended (begin again),
@@ -95,7 +95,7 @@ func (s *Store) begin(ctx context.Context, needs ledger.Needs) (*group, *ledger.
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &group{conn: conn, ungate: s.db.Engine.Ungate}
+	g := &group{db: s.db, conn: conn}
 	books := ledger.NewBooks(zeroTime)
 	batch := &pgx.Batch{}
 	if gate := s.db.Engine.Gate; gate != "" {
@@ -115,9 +115,9 @@ func (s *Store) begin(ctx context.Context, needs ledger.Needs) (*group, *ledger.
 }
 
 // rowKeys are the keys of rows as three columns.
-type rowKeys[K any] struct {
-	homes, ledgers []string
-	ids            []K
+type rowKeys[K string | [16]byte] struct {
+	homes, ledgers column[string]
+	ids            column[K]
 }
 
 func (k *rowKeys[K]) add(l ledger.Ledger, id K) {
@@ -213,28 +213,45 @@ func (s *Store) Peek(ctx context.Context, needs ledger.Needs) (*ledger.Books, er
 func (g *group) Commit(ctx context.Context, c ledger.Changes) error {
 	batch := &pgx.Batch{}
 	queueChanges(batch, c)
-	committed := false
-	batch.Queue(sqlCommit).Exec(func(tag pgconn.CommandTag) error {
-		committed = tag.String() == sqlCommit
-		return nil
-	})
-	if g.ungate != "" {
-		batch.Queue(g.ungate)
+	statements := batch.Len()
+	batch.Queue(sqlCommit)
+	if ungate := g.db.Engine.Ungate; ungate != "" {
+		batch.Queue(ungate)
 	}
-	err := g.conn.SendBatch(ctx, batch).Close()
-	switch {
-	case committed && err == nil:
-		g.conn.Release()
-		return nil
-	case committed: // what failed came after it: the connection is of no use any more
-		_ = g.conn.Conn().Close(ctx)
-		g.conn.Release()
-		return nil
-	case err == nil:
+	answers := g.conn.SendBatch(ctx, batch)
+	for range statements {
+		if _, err := answers.Exec(); err != nil {
+			_ = answers.Close() // says the same
+			return g.failed(ctx, err, false)
+		}
+	}
+	tag, err := answers.Exec()
+	if err == nil && tag.String() != sqlCommit {
 		err = errs.ErrContended.With("cause", "rolled_back")
 	}
+	if err != nil {
+		_ = answers.Close() // says the same
+		return g.failed(ctx, err, true)
+	}
+	if err := answers.Close(); err != nil { // what failed came after the commit: the connection is of no use any more
+		_ = g.conn.Conn().Close(ctx)
+	}
+	g.conn.Release()
+	return nil
+}
+
+// failed ends a group that was not committed, or of which nobody can say. Where the server refused a statement, it skipped what came
+// behind it, COMMIT as well.
+func (g *group) failed(ctx context.Context, err error, atCommit bool) error {
 	g.Rollback(ctx)
-	return db.ClassifyCommit(fmt.Errorf("write a group: %w", err))
+	if ctx.Err() != nil {
+		g.db.Renew()
+	}
+	err = fmt.Errorf("write a group: %w", err)
+	if !atCommit && errors.As(err, new(*pgconn.PgError)) {
+		return db.Classify(err)
+	}
+	return db.ClassifyCommit(err)
 }
 
 // farewell bounds a rollback, which outlives the context of its group but not a server that answers no more.
@@ -249,7 +266,7 @@ func (g *group) Rollback(ctx context.Context) {
 	if conn.TxStatus() != 'I' {
 		last = sqlRollback + ";"
 	}
-	if last += g.ungate; last != "" && !conn.IsClosed() {
+	if last += g.db.Engine.Ungate; last != "" && !conn.IsClosed() {
 		if _, err := conn.Exec(ctx, last).ReadAll(); err != nil {
 			_ = conn.Close(ctx)
 		}

@@ -138,7 +138,8 @@ func TestGroup_WritesNothingWhereALockedRowIsGone(t *testing.T) {
 func TestGroup_LetsGoOfADatabaseThatAnswersNoMore(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		s := newStand(t, d)
-		through := s.through(db.Options{Writers: 1})
+		through := s.through(db.Options{Writers: 2})
+		defer s.proxy.Heal() // closing a connection says so on the line
 		k := transfer("k", "a", "b")
 		g, books, err := through.Begin(t.Context(), s.needs(k))
 		if err != nil {
@@ -152,10 +153,10 @@ func TestGroup_LetsGoOfADatabaseThatAnswersNoMore(t *testing.T) {
 		if err := g.Commit(ctx, books.Changes()); !errors.Is(err, errs.ErrOutcomeUnknown) {
 			t.Errorf("a commit on a stalled line: %v", err)
 		}
-		s.proxy.Heal()
-		g, _, err = through.Begin(t.Context(), s.needs(k))
-		if err != nil {
-			t.Fatal(err)
+		fresh, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if g, _, err = through.Begin(fresh, s.needs(transfer("l", "c", "d"))); err != nil { // the other connection is stalled as well
+			t.Fatalf("begin again, where new connections work: %v", err)
 		}
 		s.proxy.Stall()
 		g.Rollback(ctx) // whose time is over already

@@ -1,11 +1,14 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
+	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
@@ -40,5 +43,27 @@ func TestBegin_AsksNoIdleConnectionWhetherItIsAlive(t *testing.T) {
 			s.posted(through, transfer(id.Key(time.Now().String()), "a", "b"))
 			look()
 		}
+	})
+}
+
+func TestBegin_ANodeThatDiedWithoutAWordIsWaitedForOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		s := newStand(t, d)
+		through := s.through(db.Options{Writers: 4})
+		s.posted(through, transfer("warm", "a", "b"))
+		s.proxy.Stall()      // all four
+		defer s.proxy.Heal() // closing a connection says so on the line
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, _, err := through.Begin(ctx, s.needs(transfer("k", "a", "b"))); !errors.Is(err, errs.ErrDeadlineExceeded) {
+			t.Fatalf("begin on a stalled line: %v", err)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		g, _, err := through.Begin(ctx, s.needs(transfer("k", "a", "b")))
+		if err != nil {
+			t.Fatalf("begin again, where new connections work: %v", err)
+		}
+		g.Rollback(t.Context())
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
 )
 
 var zeroTime time.Time
@@ -199,9 +200,13 @@ func (s *Store) Transaction(ctx context.Context, key id.Ledger, transaction id.T
 	return found[0], nil
 }
 
+// The keys are found in the index alone and the rows by them: CockroachDB, before it has statistics, would rather walk the whole ledger than
+// fetch rows that an index does not cover.
 const sqlSelectByReference = `
 SELECT ` + recordReading + `
-FROM journal j WHERE j.home = $1 AND j.ledger_id = $2 AND j.reference = $3 ORDER BY j.recorded_at DESC, j.id LIMIT $4`
+FROM (SELECT home, ledger_id, id FROM journal WHERE home = $1 AND ledger_id = $2 AND reference = $3 ORDER BY recorded_at DESC, id LIMIT $4) k
+JOIN journal j ON j.home = k.home AND j.ledger_id = k.ledger_id AND j.id = k.id
+ORDER BY j.recorded_at DESC, j.id`
 
 // TransactionsByReference implements ledger.Service.
 func (s *Store) TransactionsByReference(ctx context.Context, key id.Ledger, reference string, limit int) ([]ledger.Record, error) {
@@ -244,6 +249,9 @@ func (s *Store) TrialBalance(ctx context.Context, key id.Ledger) ([]ledger.Trial
 		lines = append(lines, t)
 		return nil
 	})
+	if errors.Is(err, money.ErrRange) {
+		return nil, errs.New(errs.FailedPrecondition, errs.ReasonBalanceOverflow, "a total of this ledger needs more than 38 digits").Because(err)
+	}
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("add up ledger %s: %w", key, err))
 	}

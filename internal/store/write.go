@@ -50,8 +50,10 @@ func queueRecords(batch *pgx.Batch, records []ledger.Record) {
 		targets[i], reverses[i] = uuid(&r.Target), uuid(&r.Reverses)
 		effective[i], recorded[i] = o.EffectiveAt, o.RecordedAt
 	}
-	batch.Queue(sqlInsertRecords, homes, ledgers, ids, keys, kinds, outcomes, reasons, details, entries, requests, hashes,
-		references, correlations, traces, targets, reverses, effective, recorded)
+	batch.Queue(sqlInsertRecords, column[string](homes), column[string](ledgers), column[[16]byte](ids), column[string](keys),
+		column[string](kinds), column[string](outcomes), sparse[string](reasons), sparse[string](details), column[string](entries),
+		column[string](requests), blobs(hashes), sparse[string](references), sparse[string](correlations), sparse[string](traces),
+		sparse[[16]byte](targets), sparse[[16]byte](reverses), column[time.Time](effective), column[time.Time](recorded))
 }
 
 const sqlInsertEntries = `
@@ -86,8 +88,9 @@ func queueEntries(batch *pgx.Batch, c ledger.Changes) {
 			effective, recorded = append(effective, o.EffectiveAt), append(recorded, o.RecordedAt)
 		}
 	}
-	batch.Queue(sqlInsertEntries, homes, ledgers, accounts, sequences, origins, transactions, lines, kinds,
-		amounts, balances, debits, credits, effective, recorded)
+	batch.Queue(sqlInsertEntries, column[string](homes), column[string](ledgers), column[string](accounts), column[int64](sequences),
+		column[string](origins), column[[16]byte](transactions), column[int64](lines), column[string](kinds), column[string](amounts),
+		column[string](balances), column[string](debits), column[string](credits), column[time.Time](effective), column[time.Time](recorded))
 }
 
 const sqlInsertAccounts = `
@@ -140,8 +143,9 @@ func queueChanged(batch *pgx.Batch, accounts []ledger.Account) {
 	}
 	homes, ledgers, ids := refs(accounts)
 	b := balancesOf(accounts)
-	batch.Queue(sqlUpdateBalances, homes, ledgers, ids, b.postedDebits, b.postedCredits, b.pendingDebits, b.pendingCredits,
-		b.sequences, b.changed)
+	batch.Queue(sqlUpdateBalances, column[string](homes), column[string](ledgers), column[string](ids), column[string](b.postedDebits),
+		column[string](b.postedCredits), column[string](b.pendingDebits), column[string](b.pendingCredits), column[int64](b.sequences),
+		column[time.Time](b.changed))
 }
 
 const sqlUpdateTerms = `

@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/meridian-ledger/meridian/internal/db"
+	"github.com/meridian-ledger/meridian/internal/db/dbtest"
+)
+
+var update = flag.Bool("update", false, "write the golden files again")
+
+// by says whose connections run a statement: they differ in how PostgreSQL plans.
+type by uint8
+
+const (
+	writer by = iota
+	reader
+)
+
+// plannedStatement is one on rows, the index that its rows are to be found by, and the columns that are to bound the search.
+type plannedStatement struct {
+	sql     string
+	by      by
+	index   string
+	columns string
+	args    []any
+}
+
+// planned is every statement on rows.
+func planned(e db.Engine) map[string]plannedStatement {
+	const (
+		key     = "home ledger_id id"
+		line    = "home ledger_id account_id sequence"
+		account = "account_pkey"
+		hold    = "hold_pkey"
+		journal = "journal_pkey"
+		entry   = "entry_pkey"
+	)
+	names, ids := []any{someTexts, someTexts, someTexts}, []any{someTexts, someTexts, someIDs}
+	and := func(key []any, more ...any) []any { return append(slices.Clone(key), more...) }
+	return map[string]plannedStatement{
+		"sqlLookupRecords":   {sqlLookupRecords, writer, journal, key, ids},
+		"sqlLookupReversals": {sqlLookupReversals, writer, "journal_reverses", "home ledger_id reverses", ids},
+		"lockAccounts":       {lockAccounts(e), writer, account, key, names},
+		"lockHolds":          {lockHolds(e), writer, hold, key, ids},
+		"sqlUpdateBalances":  {sqlUpdateBalances, writer, account, key, and(names, someTexts, someTexts, someTexts, someTexts, someNumbers, someTimes)},
+		"sqlUpdateTerms":     {sqlUpdateTerms, writer, account, key, and(names, someTexts, someTexts, someTexts, []string{"{}"})},
+		"sqlUpdateHolds":     {sqlUpdateHolds, writer, hold, key, and(ids, someTexts, someTexts)},
+		"sqlInsertRecords": {sqlInsertRecords, writer, "", "", and(ids, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts,
+			[][]byte{{1}}, someTexts, someTexts, someTexts, someIDs, someIDs, someTimes, someTimes)},
+		"sqlInsertEntries": {sqlInsertEntries, writer, "", "", and(names, someNumbers, someTexts, someIDs, someNumbers, someTexts,
+			someTexts, someTexts, someTexts, someTexts, someTimes, someTimes)},
+		"sqlInsertAccounts": {sqlInsertAccounts, writer, "", "", and(names, someTexts, someNumbers, someTexts, someTexts, someTexts, someTexts, someTexts,
+			someNumbers, someTexts, someTexts, someTexts, someTexts, someTimes, someTimes)},
+		"sqlInsertHolds": {sqlInsertHolds, writer, "", "", and(ids, someTexts, someTexts, someTexts, someNumbers, someTexts, someTexts, someTexts, someTimes)},
+
+		"sqlLookupAccounts":      {sqlLookupAccounts, reader, account, key, names},
+		"sqlLookupHolds":         {sqlLookupHolds, reader, hold, key, ids},
+		"sqlLookupHoldAccounts":  {sqlLookupHoldAccounts, reader, hold, key, ids},
+		"sqlLookupEntries":       {sqlLookupEntries, reader, journal, key, ids},
+		"sqlSelectAccount":       {sqlSelectAccount, reader, account, key, []any{"eu", "brand", "a"}},
+		"sqlListAccounts":        {sqlListAccounts, reader, account, key, []any{"eu", "brand", "a", 10}},
+		"sqlSumEntries":          {sqlSumEntries, reader, entry, line, []any{"eu", "brand", "a", 7}},
+		"sqlSelectEntryState":    {sqlSelectEntryState, reader, entry, line, []any{"eu", "brand", "a", 7}},
+		"sqlSelectRecordedAt":    {sqlSelectRecordedAt, reader, entry, line, []any{"eu", "brand", "a", 7}},
+		"sqlListEntries":         {sqlListEntries, reader, entry, line, []any{"eu", "brand", "a", 1, 1000, 10}},
+		"sqlListEntriesBackward": {sqlListEntriesBackward, reader, entry, line, []any{"eu", "brand", "a", 1, 1000, 10}},
+		"sqlSelectRecord":        {sqlSelectRecord, reader, journal, key, []any{"eu", "brand", someIDs[0]}},
+		"sqlSelectByReference":   {sqlSelectByReference, reader, "journal_reference", "home ledger_id reference", []any{"eu", "brand", "po_1", 10}},
+		"sqlTrialBalance":        {sqlTrialBalance, reader, account, "home ledger_id", []any{"eu", "brand"}},
+		"sqlExpiredHolds":        {sqlExpiredHolds, reader, "hold_expiry", "home expires_at", []any{"eu", 10}},
+	}
+}
+
+// unplanned are those that have no plan worth keeping, and why.
+var unplanned = map[string]string{
+	"sqlBeginLookup": "no rows", "sqlBegin": "no rows", "sqlCommit": "no rows", "sqlRollback": "no rows", "sqlNow": "no rows",
+	"sqlAllWritten":   "a part of others",
+	"sqlInsertLedger": "once a ledger", "sqlInsertAssets": "once a ledger",
+	"sqlSelectLedger": "a small table", "sqlListLedgers": "a small table", "sqlHomes": "a small table",
+}
+
+var (
+	someTexts   = []string{"a"}
+	someIDs     = [][16]byte{{1}}
+	someNumbers = []int64{1}
+	someTimes   = []time.Time{{}}
+)
+
+func TestStatements_AreAllPlanned(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := planned(db.PostgreSQL)
+	found := 2 // functions that make statements
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			for i := 0; ok && i < len(spec.Names); i++ {
+				name := spec.Names[i].Name
+				if !strings.HasPrefix(name, "sql") {
+					continue
+				}
+				found++
+				if _, known := all[name]; !known && unplanned[name] == "" {
+					t.Errorf("%s: %s has no golden plan", file, name)
+				}
+			}
+			return true
+		})
+	}
+	if want := len(all) + len(unplanned); found != want {
+		t.Errorf("%d statements in the code, %d in the lists", found, want)
+	}
+}
+
+func TestStatements_ArePlannedByKeyOnAFreshDatabase(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		write, err := d.DB.Writer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer write.Release()
+		read, err := d.DB.Reader().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Release()
+		explain, check := explainPostgreSQL, boundPostgreSQL
+		if d.Engine == "cockroachdb" {
+			explain, check = explainCockroachDB, boundCockroachDB
+		}
+		version := major(d.DB.Version)
+		for name, p := range planned(d.DB.Engine) {
+			conn := map[by]*pgx.Conn{writer: write.Conn(), reader: read.Conn()}[p.by]
+			plan, err := explain(t.Context(), conn, p.sql, p.args)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if problem := check(plan, p.index, strings.Fields(p.columns)); problem != "" {
+				t.Errorf("%s: %s\n%s", name, problem, plan)
+			}
+			golden(t, filepath.Join("testdata", "plans", d.Engine, name+".txt"), version, plan)
+		}
+	})
+}
+
+// major is the version that plans may differ by.
+func major(version string) string {
+	return regexp.MustCompile(`PostgreSQL \d+|CockroachDB.*? v\d+\.\d+`).FindString(version)
+}
+
+// golden holds a plan against the file, where that was written by the same version.
+func golden(t *testing.T, file, version, plan string) {
+	t.Helper()
+	text := version + "\n" + plan + "\n"
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Errorf("%v: run with -update", err)
+		return
+	}
+	if before, _, _ := strings.Cut(string(want), "\n"); before != version {
+		t.Logf("%s is of %s, and this is %s: only the use of keys is checked", file, before, version)
+		return
+	}
+	if string(want) != text {
+		t.Errorf("%s is stale: look whether the new plan is as good, then run with -update\n--- was\n%s--- is\n%s", file, want, text)
+	}
+}
+
+func lines(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (string, error) {
+	rows, _ := conn.Query(ctx, sql, args...) // the error comes back from the collection
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", sql, err)
+	}
+	return strings.Join(all, "\n"), nil
+}
+
+var placeholder = regexp.MustCompile(`\$\d+`)
+
+// explainPostgreSQL plans as the connection does: writers once for all arguments, readers for those at hand.
+func explainPostgreSQL(ctx context.Context, conn *pgx.Conn, sql string, args []any) (string, error) {
+	var generic bool
+	if err := conn.QueryRow(ctx, `SELECT current_setting('plan_cache_mode') = 'force_generic_plan'`).Scan(&generic); err != nil {
+		return "", err
+	}
+	if !generic {
+		return lines(ctx, conn, `EXPLAIN (COSTS OFF) `+sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
+	}
+	if _, err := conn.Exec(ctx, `PREPARE planned AS `+sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return "", err
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(args)), ", ")
+	plan, err := lines(ctx, conn, `EXPLAIN (COSTS OFF) EXECUTE planned(`+nulls+`)`, pgx.QueryExecModeSimpleProtocol)
+	_, _ = conn.Exec(ctx, `DEALLOCATE planned`, pgx.QueryExecModeSimpleProtocol)
+	return plan, err
+}
+
+// boundPostgreSQL wants the rows to be reached by the index, with every column in its condition, and nothing to be read in another way.
+func boundPostgreSQL(plan, index string, columns []string) string {
+	if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Filter:") {
+		return "rows are read that are not wanted"
+	}
+	return inCondition(regexp.MustCompile(`using `+index+` on .*\n\s*Index Cond: .*`).FindString(plan), index, columns, `\(%s [=<>]`)
+}
+
+func explainCockroachDB(ctx context.Context, conn *pgx.Conn, sql string, args []any) (string, error) {
+	if _, err := conn.Exec(ctx, `SET index_recommendations_enabled = false`); err != nil {
+		var unknown *pgconn.PgError
+		if !errors.As(err, &unknown) {
+			return "", err
+		}
+	} // a version that knows no recommendations makes none
+	plan, err := lines(ctx, conn, `EXPLAIN `+sql, args...)
+	return regexp.MustCompile(`'\d{4}-\d\d-\d\d [^']*'`).ReplaceAllString(plan, "now()"), err
+}
+
+// boundCockroachDB wants a look-up join by all columns of the index, or spans of it that name a value for each.
+func boundCockroachDB(plan, index string, columns []string) string {
+	if strings.Contains(plan, "FULL SCAN") || strings.Contains(plan, "filter:") {
+		return "rows are read that are not wanted"
+	}
+	if join := regexp.MustCompile(`table: \w+@` + index + `\b.*\n.*equality: .*`).FindString(plan); join != "" {
+		return inCondition(join, index, columns, `[(,]%s[,)]`)
+	}
+	spans := regexp.MustCompile(`table: \w+@` + index + `\b.*\n.*spans: \[([^ ]*) - ([^ ]*)\]`).FindStringSubmatch(plan)
+	if len(columns) > 0 && (len(spans) == 0 || max(strings.Count(spans[1], "/"), strings.Count(spans[2], "/")) < len(columns)) {
+		return "the search in " + index + " is not bounded by " + strings.Join(columns, ", ")
+	}
+	return ""
+}
+
+// inCondition wants each column in the condition of the index.
+func inCondition(condition, index string, columns []string, form string) string {
+	for _, column := range columns {
+		if !regexp.MustCompile(fmt.Sprintf(form, column)).MatchString(condition) {
+			return column + " does not bound the search in " + index
+		}
+	}
+	return ""
+}
