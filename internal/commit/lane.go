@@ -101,7 +101,7 @@ func retryable(err error) bool {
 // pause waits before the next attempt: up to 2 ms, 4 ms … 256 ms, drawn uniformly so that nodes that met once do not meet again in step.
 func pause(ctx context.Context, attempt int) bool {
 	bound := time.Millisecond << min(attempt, 8)
-	timer := time.NewTimer(time.Duration(rand.Int64N(int64(bound)))) //nolint:gosec // jitter needs no secret
+	timer := time.NewTimer(time.Duration(rand.Int64N(int64(bound))))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

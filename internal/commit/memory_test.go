@@ -28,7 +28,6 @@ type memory struct {
 	holds    map[id.Transaction]ledger.Hold
 	journal  map[id.Transaction]ledger.Record
 	reversed map[id.Transaction]id.Transaction
-	order    []id.Key // in which commands were written
 	groups   [][]id.Key
 
 	locked   map[any]bool // rows and keys of groups in flight

@@ -26,7 +26,7 @@ func (c *Committer) Sweep(ctx context.Context, holds Expiries, interval time.Dur
 		if err != nil && ctx.Err() == nil {
 			c.o.Log.Warn("expired holds could not be released; will try again", "error", err)
 		}
-		wait := interval/2 + time.Duration(rand.Int64N(int64(interval))) //nolint:gosec // jitter, so that nodes take turns
+		wait := interval/2 + time.Duration(rand.Int64N(int64(interval))) // jitter, so that nodes take turns
 		if full && err == nil {
 			wait = 0
 		}

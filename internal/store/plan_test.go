@@ -211,8 +211,6 @@ func lines(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (string
 	return strings.Join(all, "\n"), nil
 }
 
-var placeholder = regexp.MustCompile(`\$\d+`)
-
 // explainPostgreSQL plans as the connection does: writers once for all arguments, readers for those at hand.
 func explainPostgreSQL(ctx context.Context, conn *pgx.Conn, sql string, args []any) (string, error) {
 	var generic bool

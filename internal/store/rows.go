@@ -280,7 +280,7 @@ func readOutcome(o *ledger.Outcome, entries, detail []byte) error {
 	}
 	o.Detail = form.Facts
 	if h := form.Hold; h != nil {
-		h.Hold.Ledger, h.Hold.Asset = o.Ledger, h.Asset
+		h.Ledger, h.Hold.Asset = o.Ledger, h.Asset
 		o.Hold = &h.Hold
 	}
 	if a := form.Account; a != nil {

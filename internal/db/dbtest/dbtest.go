@@ -12,7 +12,7 @@
 //	CI=true   an absent engine is still skipped, but not all of them
 //
 // A package that uses it says `func TestMain(m *testing.M) { dbtest.Main(m) }`. Look next at engine.go, which knows how each engine makes
-// and drops a database.
+// and drops a database, and at proxy.go, which breaks the line to one where a test wants it broken.
 package dbtest
 
 import (
