@@ -182,8 +182,14 @@ func measure(ctx context.Context, f benchFlags, say func(string)) (report bench.
 // accounts, whatever it is used for afterwards.
 func (f *benchFlags) openNaive(ctx context.Context, b *bench.Bench, url string, load bench.Load) ([]bench.Pool, error) {
 	var err error
-	if b.Naive, err = bench.OpenNaive(ctx, url, max(f.pool, 1), b.Books); err != nil || f.pool > 0 {
+	if b.Naive, err = bench.OpenNaive(ctx, url, max(f.pool, 1), b.Books); err != nil {
 		return nil, err
+	}
+	if err := b.Naive.Age(ctx, b.Books, 50); err != nil {
+		return nil, errors.Join(err, dropNaive(ctx, b.Naive))
+	}
+	if f.pool > 0 {
+		return nil, nil
 	}
 	load.Scenario, load.Batch, load.Rate = bench.Uniform, 1, 0
 	load.Duration = min(load.Duration, 2*time.Second)

@@ -146,6 +146,7 @@ func (m *Meter) scrape(ctx context.Context, page string, into map[string]float64
 	if err != nil {
 		return 0, err
 	}
+	req.Header.Set("Accept-Encoding", "identity") // to compress it would be work for the server that is measured
 	resp, err := m.http.Do(req)
 	if err != nil {
 		return 0, err

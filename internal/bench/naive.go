@@ -105,7 +105,12 @@ CREATE TABLE naive_entry (
 INSERT INTO naive_account (ledger_id, id, asset, balance, sequence, min_available, status, metadata, opened_at, changed_at)
 SELECT $1, a.id, $2, $3, 0, 0, 'open', '{}', now(), now() FROM unnest($4::text[]) AS a (id)`
 
-	sqlAnalyzeNaive = `ANALYZE naive_account`
+	sqlAgeNaive = `
+INSERT INTO naive_transfer (ledger_id, idempotency_key, id, kind, status, request, request_hash, recorded_at)
+SELECT $1, t.key, $2, 'transfer', 'posted', '{}', '', now() FROM unnest($3::text[]) AS t (key)`
+
+	sqlAnalyzeNaive     = `ANALYZE naive_account`
+	sqlAnalyzeNaiveAged = `ANALYZE naive_transfer`
 )
 
 func (n *Naive) prepare(ctx context.Context, b Books) error {
@@ -127,6 +132,21 @@ func (n *Naive) prepare(ctx context.Context, b Books) error {
 		}
 	}
 	return execAll(ctx, n.pool, sqlAnalyzeNaive)
+}
+
+// Age puts transfers of the past into its table, a thousand at a time. On a young table the look-ups of missing keys share few pages of
+// the index, which PostgreSQL under SERIALIZABLE locks as a whole, and transactions on different accounts conflict all the time.
+func (n *Naive) Age(ctx context.Context, b Books, thousands int) error {
+	keys := make([]id.Key, 1000)
+	for range thousands {
+		for i := range keys {
+			keys[i] = keyOf(rand.Uint64(), rand.Uint64())
+		}
+		if _, err := n.pool.Exec(ctx, sqlAgeNaive, b.Ledger, [16]byte{}, keys); err != nil {
+			return fmt.Errorf("age the naive program's transfers: %w", err)
+		}
+	}
+	return execAll(ctx, n.pool, sqlAnalyzeNaiveAged)
 }
 
 // execAll executes statements one at a time, as schema changes want to be.

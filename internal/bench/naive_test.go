@@ -123,6 +123,19 @@ func TestNaive_ABatchIsEachForItself(t *testing.T) {
 	})
 }
 
+func TestNaive_AgeAddsTransfersOfThePast(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		b := Names("bench", 4)
+		n := naive(t, d, 1, b)
+		if err := n.Age(t.Context(), b, 2); err != nil {
+			t.Fatal(err)
+		}
+		if got := number(t, n, `SELECT count(DISTINCT idempotency_key) FROM naive_transfer`); got != 2000 {
+			t.Errorf("%d transfers", got)
+		}
+	})
+}
+
 func TestNaive_DropLeavesNoTable(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		n := naive(t, d, 1, Names("bench", 2))

@@ -102,12 +102,17 @@ func (s *stream) account() int {
 	return s.rng.IntN(len(s.books.Accounts))
 }
 
-// command starts one of a kind, with a key as clients make them: a UUID.
+// command starts one of a kind.
 func (s *stream) command(kind ledger.Kind) ledger.Command {
+	return ledger.Command{Kind: kind, Ledger: s.books.Ledger, Key: keyOf(s.rng.Uint64(), s.rng.Uint64())}
+}
+
+// keyOf makes a key as clients make them: a UUID.
+func keyOf(a, b uint64) id.Key {
 	var key id.Transaction
-	binary.LittleEndian.PutUint64(key[:8], s.rng.Uint64())
-	binary.LittleEndian.PutUint64(key[8:], s.rng.Uint64())
-	return ledger.Command{Kind: kind, Ledger: s.books.Ledger, Key: id.Key(key.String())}
+	binary.LittleEndian.PutUint64(key[:8], a)
+	binary.LittleEndian.PutUint64(key[8:], b)
+	return id.Key(key.String())
 }
 
 func (s *stream) transfer(minor int64) ledger.Command {
