@@ -191,7 +191,8 @@ func (u *unit) doubt() {
 }
 
 // settleDoubt makes the results what they are to the caller: where the answer that is found is the one that an earlier attempt recorded, it
-// is the first one and no replay. It returns how many these are.
+// is the first one and no replay. It returns how many these are. Should another node have recorded the same command at the same
+// instant, then on the same accounts as they were, and its answer is the same in every word.
 func (u *unit) settleDoubt() (resolved int) {
 	for i, tried := range u.tried {
 		o := &u.results[i].Outcome
