@@ -14,12 +14,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// rights are all that the role of a server may do. Journal and entry are for ever: nobody who holds the server's password can change or
+// rights are all that the role of a server may do. Journal, entry and stream are for ever: nobody who holds the server's password can change or
 // remove a line of them. An account and a hold change with every command; SELECT … FOR UPDATE asks for UPDATE as well. A server makes no
 // tables.
 var rights = []struct{ tables, may, not string }{
-	{"ledger, asset, journal, entry", "SELECT, INSERT", "UPDATE, DELETE"},
+	{"ledger, asset, journal, entry, stream", "SELECT, INSERT", "UPDATE, DELETE"},
 	{"account, hold", "SELECT, INSERT, UPDATE", "DELETE"},
+	{"relay, subscription, progress, replay", "SELECT, INSERT, UPDATE", "DELETE"},
+	{"subscription_secret, delivery, search_state, search_transaction, search_account", "SELECT, INSERT, UPDATE, DELETE", ""},
 	{"schema_version", "SELECT", "INSERT, UPDATE, DELETE"},
 }
 
@@ -34,9 +36,10 @@ func Grants(role string) []string {
 		"REVOKE CREATE ON SCHEMA public FROM " + to,
 	}
 	for _, r := range rights {
-		statements = append(statements,
-			fmt.Sprintf("GRANT %s ON TABLE %s TO %s", r.may, r.tables, to),
-			fmt.Sprintf("REVOKE %s ON TABLE %s FROM %s", r.not, r.tables, to))
+		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", r.may, r.tables, to))
+		if r.not != "" {
+			statements = append(statements, fmt.Sprintf("REVOKE %s ON TABLE %s FROM %s", r.not, r.tables, to))
+		}
 	}
 	return statements
 }

@@ -42,6 +42,15 @@ const (
 	ReasonCanceled            Reason = "CANCELED"
 	ReasonContended           Reason = "CONTENDED"
 	ReasonOutcomeUnknown      Reason = "OUTCOME_UNKNOWN"
+
+	ReasonSubscriptionNotFound Reason = "SUBSCRIPTION_NOT_FOUND"
+	ReasonSubscriptionExists   Reason = "SUBSCRIPTION_EXISTS"
+	ReasonDeliveryNotFound     Reason = "DELIVERY_NOT_FOUND"
+	ReasonReplayNotFound       Reason = "REPLAY_NOT_FOUND"
+	ReasonReplayExists         Reason = "REPLAY_EXISTS"
+	ReasonResidencyRefused     Reason = "RESIDENCY_REFUSED"
+	ReasonHomeNotFound         Reason = "HOME_NOT_FOUND"
+	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -58,6 +67,8 @@ var Failures = []Reason{
 	ReasonInternal, ReasonInvalidArgument, ReasonIdempotencyMismatch, ReasonLedgerNotFound, ReasonLedgerExists,
 	ReasonOverloaded, ReasonUnavailable, ReasonDraining, ReasonDeadlineExceeded, ReasonCanceled,
 	ReasonContended, ReasonOutcomeUnknown,
+	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
+	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -75,4 +86,13 @@ var (
 	ErrContended           = New(Aborted, ReasonContended, "others kept changing the same rows; retry with the same key")
 	ErrOutcomeUnknown      = New(Unavailable, ReasonOutcomeUnknown, "the answer was lost on its way; retry with the same key to learn the outcome")
 	ErrCanceled            = New(Canceled, ReasonCanceled, "the caller went away; retry with the same key to learn the outcome")
+
+	ErrSubscriptionNotFound = New(NotFound, ReasonSubscriptionNotFound, "there is no such subscription")
+	ErrSubscriptionExists   = New(AlreadyExists, ReasonSubscriptionExists, "a subscription of this id exists and differs")
+	ErrDeliveryNotFound     = New(NotFound, ReasonDeliveryNotFound, "there is no such delivery")
+	ErrReplayNotFound       = New(NotFound, ReasonReplayNotFound, "there is no such replay")
+	ErrReplayExists         = New(AlreadyExists, ReasonReplayExists, "a replay of this id exists and differs")
+	ErrResidencyRefused     = New(FailedPrecondition, ReasonResidencyRefused, "events of this home may not leave for that region without a residency grant")
+	ErrHomeNotFound         = New(NotFound, ReasonHomeNotFound, "there is no such home")
+	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
 )

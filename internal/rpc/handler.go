@@ -10,10 +10,12 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
+	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
 )
 
 // handler implements the services of the ledger: parse, call, render.
 type handler struct {
+	ledgerv1connect.UnimplementedQueryServiceHandler
 	svc      ledger.Service
 	fallback id.Ledger
 }

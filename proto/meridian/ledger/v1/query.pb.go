@@ -9,6 +9,7 @@ package ledgerv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -645,6 +646,232 @@ func (x *RecordedTransaction) GetRequestJson() string {
 	return ""
 }
 
+type SearchTransactionsRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Ledger string                 `protobuf:"bytes,1,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Recorded time: from <= recorded_at < to.
+	From  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	Kinds []Kind                 `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=meridian.ledger.v1.Kind" json:"kinds,omitempty"`
+	// Both where it is left out.
+	Status Status `protobuf:"varint,5,opt,name=status,proto3,enum=meridian.ledger.v1.Status" json:"status,omitempty"`
+	// Of declines.
+	Reasons       []Reason `protobuf:"varint,6,rep,packed,name=reasons,proto3,enum=meridian.ledger.v1.Reason" json:"reasons,omitempty"`
+	ReferenceId   string   `protobuf:"bytes,7,opt,name=reference_id,json=referenceId,proto3" json:"reference_id,omitempty"`
+	CorrelationId string   `protobuf:"bytes,8,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	AccountId     string   `protobuf:"bytes,9,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// All of these.
+	Metadata map[string]string `protobuf:"bytes,10,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Oldest first; otherwise the newest come first.
+	OldestFirst bool `protobuf:"varint,11,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	// 1 to 1000; 100 where it is left out.
+	PageSize  int32  `protobuf:"varint,12,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,13,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Position of a transaction that must be in the model, as its command returned it, or a position that a search returned. Where it is not
+	// there within wait, the answer is an error with reason NOT_YET_SEARCHABLE.
+	AtLeast string `protobuf:"bytes,14,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// 2 s where it is left out, at most 30 s.
+	Wait          *durationpb.Duration `protobuf:"bytes,15,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchTransactionsRequest) Reset() {
+	*x = SearchTransactionsRequest{}
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchTransactionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchTransactionsRequest) ProtoMessage() {}
+
+func (x *SearchTransactionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchTransactionsRequest.ProtoReflect.Descriptor instead.
+func (*SearchTransactionsRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SearchTransactionsRequest) GetLedger() string {
+	if x != nil {
+		return x.Ledger
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SearchTransactionsRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SearchTransactionsRequest) GetKinds() []Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *SearchTransactionsRequest) GetStatus() Status {
+	if x != nil {
+		return x.Status
+	}
+	return Status_STATUS_UNSPECIFIED
+}
+
+func (x *SearchTransactionsRequest) GetReasons() []Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *SearchTransactionsRequest) GetReferenceId() string {
+	if x != nil {
+		return x.ReferenceId
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *SearchTransactionsRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
+func (x *SearchTransactionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SearchTransactionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+func (x *SearchTransactionsRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type SearchTransactionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Transactions  []*RecordedTransaction `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Everything up to here is in the model.
+	Position      string `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchTransactionsResponse) Reset() {
+	*x = SearchTransactionsResponse{}
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchTransactionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchTransactionsResponse) ProtoMessage() {}
+
+func (x *SearchTransactionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchTransactionsResponse.ProtoReflect.Descriptor instead.
+func (*SearchTransactionsResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SearchTransactionsResponse) GetTransactions() []*RecordedTransaction {
+	if x != nil {
+		return x.Transactions
+	}
+	return nil
+}
+
+func (x *SearchTransactionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *SearchTransactionsResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
 type TrialBalanceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ledger        string                 `protobuf:"bytes,1,opt,name=ledger,proto3" json:"ledger,omitempty"`
@@ -654,7 +881,7 @@ type TrialBalanceRequest struct {
 
 func (x *TrialBalanceRequest) Reset() {
 	*x = TrialBalanceRequest{}
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[8]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +893,7 @@ func (x *TrialBalanceRequest) String() string {
 func (*TrialBalanceRequest) ProtoMessage() {}
 
 func (x *TrialBalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[8]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +906,7 @@ func (x *TrialBalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialBalanceRequest.ProtoReflect.Descriptor instead.
 func (*TrialBalanceRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TrialBalanceRequest) GetLedger() string {
@@ -698,7 +925,7 @@ type TrialBalanceResponse struct {
 
 func (x *TrialBalanceResponse) Reset() {
 	*x = TrialBalanceResponse{}
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[9]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +937,7 @@ func (x *TrialBalanceResponse) String() string {
 func (*TrialBalanceResponse) ProtoMessage() {}
 
 func (x *TrialBalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[9]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +950,7 @@ func (x *TrialBalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialBalanceResponse.ProtoReflect.Descriptor instead.
 func (*TrialBalanceResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TrialBalanceResponse) GetLines() []*TrialLine {
@@ -745,7 +972,7 @@ type TrialLine struct {
 
 func (x *TrialLine) Reset() {
 	*x = TrialLine{}
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[10]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +984,7 @@ func (x *TrialLine) String() string {
 func (*TrialLine) ProtoMessage() {}
 
 func (x *TrialLine) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_ledger_v1_query_proto_msgTypes[10]
+	mi := &file_meridian_ledger_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +997,7 @@ func (x *TrialLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialLine.ProtoReflect.Descriptor instead.
 func (*TrialLine) Descriptor() ([]byte, []int) {
-	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_meridian_ledger_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TrialLine) GetAsset() string {
@@ -798,7 +1025,7 @@ var File_meridian_ledger_v1_query_proto protoreflect.FileDescriptor
 
 const file_meridian_ledger_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1emeridian/ledger/v1/query.proto\x12\x12meridian.ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emeridian/ledger/v1/types.proto\"{\n" +
+	"\x1emeridian/ledger/v1/query.proto\x12\x12meridian.ledger.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emeridian/ledger/v1/types.proto\"{\n" +
 	"\x11GetBalanceRequest\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\tR\x06ledger\x12\x1d\n" +
 	"\n" +
@@ -846,7 +1073,33 @@ const file_meridian_ledger_v1_query_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\x03 \x01(\tR\rcorrelationId\x12\x19\n" +
 	"\btrace_id\x18\x04 \x01(\tR\atraceId\x12\x1b\n" +
 	"\ttarget_id\x18\x05 \x01(\tR\btargetId\x12!\n" +
-	"\frequest_json\x18\x06 \x01(\tR\vrequestJson\"-\n" +
+	"\frequest_json\x18\x06 \x01(\tR\vrequestJson\"\xd1\x05\n" +
+	"\x19SearchTransactionsRequest\x12\x16\n" +
+	"\x06ledger\x18\x01 \x01(\tR\x06ledger\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12.\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x18.meridian.ledger.v1.KindR\x05kinds\x122\n" +
+	"\x06status\x18\x05 \x01(\x0e2\x1a.meridian.ledger.v1.StatusR\x06status\x124\n" +
+	"\areasons\x18\x06 \x03(\x0e2\x1a.meridian.ledger.v1.ReasonR\areasons\x12!\n" +
+	"\freference_id\x18\a \x01(\tR\vreferenceId\x12%\n" +
+	"\x0ecorrelation_id\x18\b \x01(\tR\rcorrelationId\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\t \x01(\tR\taccountId\x12W\n" +
+	"\bmetadata\x18\n" +
+	" \x03(\v2;.meridian.ledger.v1.SearchTransactionsRequest.MetadataEntryR\bmetadata\x12!\n" +
+	"\foldest_first\x18\v \x01(\bR\voldestFirst\x12\x1b\n" +
+	"\tpage_size\x18\f \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\r \x01(\tR\tpageToken\x12\x19\n" +
+	"\bat_least\x18\x0e \x01(\tR\aatLeast\x12-\n" +
+	"\x04wait\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x04wait\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x01\n" +
+	"\x1aSearchTransactionsResponse\x12K\n" +
+	"\ftransactions\x18\x01 \x03(\v2'.meridian.ledger.v1.RecordedTransactionR\ftransactions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\tR\bposition\"-\n" +
 	"\x13TrialBalanceRequest\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\tR\x06ledger\"K\n" +
 	"\x14TrialBalanceResponse\x123\n" +
@@ -854,12 +1107,13 @@ const file_meridian_ledger_v1_query_proto_rawDesc = "" +
 	"\tTrialLine\x12\x14\n" +
 	"\x05asset\x18\x01 \x01(\tR\x05asset\x12\x1a\n" +
 	"\baccounts\x18\x02 \x01(\x03R\baccounts\x122\n" +
-	"\x06totals\x18\x03 \x01(\v2\x1a.meridian.ledger.v1.TotalsR\x06totals2\xab\x03\n" +
+	"\x06totals\x18\x03 \x01(\v2\x1a.meridian.ledger.v1.TotalsR\x06totals2\xa5\x04\n" +
 	"\fQueryService\x12`\n" +
 	"\n" +
 	"GetBalance\x12%.meridian.ledger.v1.GetBalanceRequest\x1a&.meridian.ledger.v1.GetBalanceResponse\"\x03\x90\x02\x01\x12c\n" +
 	"\vListEntries\x12&.meridian.ledger.v1.ListEntriesRequest\x1a'.meridian.ledger.v1.ListEntriesResponse\"\x03\x90\x02\x01\x12l\n" +
-	"\x0eGetTransaction\x12).meridian.ledger.v1.GetTransactionRequest\x1a*.meridian.ledger.v1.GetTransactionResponse\"\x03\x90\x02\x01\x12f\n" +
+	"\x0eGetTransaction\x12).meridian.ledger.v1.GetTransactionRequest\x1a*.meridian.ledger.v1.GetTransactionResponse\"\x03\x90\x02\x01\x12x\n" +
+	"\x12SearchTransactions\x12-.meridian.ledger.v1.SearchTransactionsRequest\x1a..meridian.ledger.v1.SearchTransactionsResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\fTrialBalance\x12'.meridian.ledger.v1.TrialBalanceRequest\x1a(.meridian.ledger.v1.TrialBalanceResponse\"\x03\x90\x02\x01BGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
@@ -874,53 +1128,69 @@ func file_meridian_ledger_v1_query_proto_rawDescGZIP() []byte {
 	return file_meridian_ledger_v1_query_proto_rawDescData
 }
 
-var file_meridian_ledger_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_meridian_ledger_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meridian_ledger_v1_query_proto_goTypes = []any{
-	(*GetBalanceRequest)(nil),      // 0: meridian.ledger.v1.GetBalanceRequest
-	(*GetBalanceResponse)(nil),     // 1: meridian.ledger.v1.GetBalanceResponse
-	(*ListEntriesRequest)(nil),     // 2: meridian.ledger.v1.ListEntriesRequest
-	(*StatementLine)(nil),          // 3: meridian.ledger.v1.StatementLine
-	(*ListEntriesResponse)(nil),    // 4: meridian.ledger.v1.ListEntriesResponse
-	(*GetTransactionRequest)(nil),  // 5: meridian.ledger.v1.GetTransactionRequest
-	(*GetTransactionResponse)(nil), // 6: meridian.ledger.v1.GetTransactionResponse
-	(*RecordedTransaction)(nil),    // 7: meridian.ledger.v1.RecordedTransaction
-	(*TrialBalanceRequest)(nil),    // 8: meridian.ledger.v1.TrialBalanceRequest
-	(*TrialBalanceResponse)(nil),   // 9: meridian.ledger.v1.TrialBalanceResponse
-	(*TrialLine)(nil),              // 10: meridian.ledger.v1.TrialLine
-	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
-	(*Balance)(nil),                // 12: meridian.ledger.v1.Balance
-	(*Entry)(nil),                  // 13: meridian.ledger.v1.Entry
-	(Kind)(0),                      // 14: meridian.ledger.v1.Kind
-	(*Transaction)(nil),            // 15: meridian.ledger.v1.Transaction
-	(*Totals)(nil),                 // 16: meridian.ledger.v1.Totals
+	(*GetBalanceRequest)(nil),          // 0: meridian.ledger.v1.GetBalanceRequest
+	(*GetBalanceResponse)(nil),         // 1: meridian.ledger.v1.GetBalanceResponse
+	(*ListEntriesRequest)(nil),         // 2: meridian.ledger.v1.ListEntriesRequest
+	(*StatementLine)(nil),              // 3: meridian.ledger.v1.StatementLine
+	(*ListEntriesResponse)(nil),        // 4: meridian.ledger.v1.ListEntriesResponse
+	(*GetTransactionRequest)(nil),      // 5: meridian.ledger.v1.GetTransactionRequest
+	(*GetTransactionResponse)(nil),     // 6: meridian.ledger.v1.GetTransactionResponse
+	(*RecordedTransaction)(nil),        // 7: meridian.ledger.v1.RecordedTransaction
+	(*SearchTransactionsRequest)(nil),  // 8: meridian.ledger.v1.SearchTransactionsRequest
+	(*SearchTransactionsResponse)(nil), // 9: meridian.ledger.v1.SearchTransactionsResponse
+	(*TrialBalanceRequest)(nil),        // 10: meridian.ledger.v1.TrialBalanceRequest
+	(*TrialBalanceResponse)(nil),       // 11: meridian.ledger.v1.TrialBalanceResponse
+	(*TrialLine)(nil),                  // 12: meridian.ledger.v1.TrialLine
+	nil,                                // 13: meridian.ledger.v1.SearchTransactionsRequest.MetadataEntry
+	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
+	(*Balance)(nil),                    // 15: meridian.ledger.v1.Balance
+	(*Entry)(nil),                      // 16: meridian.ledger.v1.Entry
+	(Kind)(0),                          // 17: meridian.ledger.v1.Kind
+	(*Transaction)(nil),                // 18: meridian.ledger.v1.Transaction
+	(Status)(0),                        // 19: meridian.ledger.v1.Status
+	(Reason)(0),                        // 20: meridian.ledger.v1.Reason
+	(*durationpb.Duration)(nil),        // 21: google.protobuf.Duration
+	(*Totals)(nil),                     // 22: meridian.ledger.v1.Totals
 }
 var file_meridian_ledger_v1_query_proto_depIdxs = []int32{
-	11, // 0: meridian.ledger.v1.GetBalanceRequest.as_of:type_name -> google.protobuf.Timestamp
-	12, // 1: meridian.ledger.v1.GetBalanceResponse.balance:type_name -> meridian.ledger.v1.Balance
-	11, // 2: meridian.ledger.v1.ListEntriesRequest.from:type_name -> google.protobuf.Timestamp
-	11, // 3: meridian.ledger.v1.ListEntriesRequest.to:type_name -> google.protobuf.Timestamp
-	13, // 4: meridian.ledger.v1.StatementLine.entry:type_name -> meridian.ledger.v1.Entry
-	14, // 5: meridian.ledger.v1.StatementLine.kind:type_name -> meridian.ledger.v1.Kind
-	11, // 6: meridian.ledger.v1.StatementLine.effective_at:type_name -> google.protobuf.Timestamp
-	11, // 7: meridian.ledger.v1.StatementLine.recorded_at:type_name -> google.protobuf.Timestamp
+	14, // 0: meridian.ledger.v1.GetBalanceRequest.as_of:type_name -> google.protobuf.Timestamp
+	15, // 1: meridian.ledger.v1.GetBalanceResponse.balance:type_name -> meridian.ledger.v1.Balance
+	14, // 2: meridian.ledger.v1.ListEntriesRequest.from:type_name -> google.protobuf.Timestamp
+	14, // 3: meridian.ledger.v1.ListEntriesRequest.to:type_name -> google.protobuf.Timestamp
+	16, // 4: meridian.ledger.v1.StatementLine.entry:type_name -> meridian.ledger.v1.Entry
+	17, // 5: meridian.ledger.v1.StatementLine.kind:type_name -> meridian.ledger.v1.Kind
+	14, // 6: meridian.ledger.v1.StatementLine.effective_at:type_name -> google.protobuf.Timestamp
+	14, // 7: meridian.ledger.v1.StatementLine.recorded_at:type_name -> google.protobuf.Timestamp
 	3,  // 8: meridian.ledger.v1.ListEntriesResponse.lines:type_name -> meridian.ledger.v1.StatementLine
 	7,  // 9: meridian.ledger.v1.GetTransactionResponse.transactions:type_name -> meridian.ledger.v1.RecordedTransaction
-	15, // 10: meridian.ledger.v1.RecordedTransaction.transaction:type_name -> meridian.ledger.v1.Transaction
-	10, // 11: meridian.ledger.v1.TrialBalanceResponse.lines:type_name -> meridian.ledger.v1.TrialLine
-	16, // 12: meridian.ledger.v1.TrialLine.totals:type_name -> meridian.ledger.v1.Totals
-	0,  // 13: meridian.ledger.v1.QueryService.GetBalance:input_type -> meridian.ledger.v1.GetBalanceRequest
-	2,  // 14: meridian.ledger.v1.QueryService.ListEntries:input_type -> meridian.ledger.v1.ListEntriesRequest
-	5,  // 15: meridian.ledger.v1.QueryService.GetTransaction:input_type -> meridian.ledger.v1.GetTransactionRequest
-	8,  // 16: meridian.ledger.v1.QueryService.TrialBalance:input_type -> meridian.ledger.v1.TrialBalanceRequest
-	1,  // 17: meridian.ledger.v1.QueryService.GetBalance:output_type -> meridian.ledger.v1.GetBalanceResponse
-	4,  // 18: meridian.ledger.v1.QueryService.ListEntries:output_type -> meridian.ledger.v1.ListEntriesResponse
-	6,  // 19: meridian.ledger.v1.QueryService.GetTransaction:output_type -> meridian.ledger.v1.GetTransactionResponse
-	9,  // 20: meridian.ledger.v1.QueryService.TrialBalance:output_type -> meridian.ledger.v1.TrialBalanceResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	18, // 10: meridian.ledger.v1.RecordedTransaction.transaction:type_name -> meridian.ledger.v1.Transaction
+	14, // 11: meridian.ledger.v1.SearchTransactionsRequest.from:type_name -> google.protobuf.Timestamp
+	14, // 12: meridian.ledger.v1.SearchTransactionsRequest.to:type_name -> google.protobuf.Timestamp
+	17, // 13: meridian.ledger.v1.SearchTransactionsRequest.kinds:type_name -> meridian.ledger.v1.Kind
+	19, // 14: meridian.ledger.v1.SearchTransactionsRequest.status:type_name -> meridian.ledger.v1.Status
+	20, // 15: meridian.ledger.v1.SearchTransactionsRequest.reasons:type_name -> meridian.ledger.v1.Reason
+	13, // 16: meridian.ledger.v1.SearchTransactionsRequest.metadata:type_name -> meridian.ledger.v1.SearchTransactionsRequest.MetadataEntry
+	21, // 17: meridian.ledger.v1.SearchTransactionsRequest.wait:type_name -> google.protobuf.Duration
+	7,  // 18: meridian.ledger.v1.SearchTransactionsResponse.transactions:type_name -> meridian.ledger.v1.RecordedTransaction
+	12, // 19: meridian.ledger.v1.TrialBalanceResponse.lines:type_name -> meridian.ledger.v1.TrialLine
+	22, // 20: meridian.ledger.v1.TrialLine.totals:type_name -> meridian.ledger.v1.Totals
+	0,  // 21: meridian.ledger.v1.QueryService.GetBalance:input_type -> meridian.ledger.v1.GetBalanceRequest
+	2,  // 22: meridian.ledger.v1.QueryService.ListEntries:input_type -> meridian.ledger.v1.ListEntriesRequest
+	5,  // 23: meridian.ledger.v1.QueryService.GetTransaction:input_type -> meridian.ledger.v1.GetTransactionRequest
+	8,  // 24: meridian.ledger.v1.QueryService.SearchTransactions:input_type -> meridian.ledger.v1.SearchTransactionsRequest
+	10, // 25: meridian.ledger.v1.QueryService.TrialBalance:input_type -> meridian.ledger.v1.TrialBalanceRequest
+	1,  // 26: meridian.ledger.v1.QueryService.GetBalance:output_type -> meridian.ledger.v1.GetBalanceResponse
+	4,  // 27: meridian.ledger.v1.QueryService.ListEntries:output_type -> meridian.ledger.v1.ListEntriesResponse
+	6,  // 28: meridian.ledger.v1.QueryService.GetTransaction:output_type -> meridian.ledger.v1.GetTransactionResponse
+	9,  // 29: meridian.ledger.v1.QueryService.SearchTransactions:output_type -> meridian.ledger.v1.SearchTransactionsResponse
+	11, // 30: meridian.ledger.v1.QueryService.TrialBalance:output_type -> meridian.ledger.v1.TrialBalanceResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_meridian_ledger_v1_query_proto_init() }
@@ -940,7 +1210,7 @@ func file_meridian_ledger_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_ledger_v1_query_proto_rawDesc), len(file_meridian_ledger_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

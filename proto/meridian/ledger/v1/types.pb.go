@@ -329,39 +329,47 @@ func (HoldStatus) EnumDescriptor() ([]byte, []int) {
 type Reason int32
 
 const (
-	Reason_REASON_UNSPECIFIED           Reason = 0
-	Reason_REASON_TRANSACTION_NOT_FOUND Reason = 1
-	Reason_REASON_NOT_REVERSIBLE        Reason = 2
-	Reason_REASON_ALREADY_REVERSED      Reason = 3
-	Reason_REASON_HOLD_NOT_FOUND        Reason = 4
-	Reason_REASON_HOLD_EXHAUSTED        Reason = 5
-	Reason_REASON_HOLD_EXPIRED          Reason = 6
-	Reason_REASON_HOLD_EXCEEDED         Reason = 7
-	Reason_REASON_UNBALANCED            Reason = 8
-	Reason_REASON_ACCOUNT_NOT_FOUND     Reason = 9
-	Reason_REASON_ACCOUNT_EXISTS        Reason = 10
-	Reason_REASON_ASSET_UNKNOWN         Reason = 11
-	Reason_REASON_ASSET_MISMATCH        Reason = 12
-	Reason_REASON_ACCOUNT_CLOSED        Reason = 13
-	Reason_REASON_ACCOUNT_FROZEN        Reason = 14
-	Reason_REASON_HOLDS_OPEN            Reason = 15
-	Reason_REASON_BALANCE_NOT_ZERO      Reason = 16
-	Reason_REASON_BALANCE_OVERFLOW      Reason = 17
-	Reason_REASON_INSUFFICIENT_FUNDS    Reason = 18
-	Reason_REASON_CEILING_EXCEEDED      Reason = 19
-	Reason_REASON_BATCH_DECLINED        Reason = 20
-	Reason_REASON_INTERNAL              Reason = 100
-	Reason_REASON_INVALID_ARGUMENT      Reason = 101
-	Reason_REASON_IDEMPOTENCY_MISMATCH  Reason = 102
-	Reason_REASON_LEDGER_NOT_FOUND      Reason = 103
-	Reason_REASON_LEDGER_EXISTS         Reason = 104
-	Reason_REASON_OVERLOADED            Reason = 105
-	Reason_REASON_UNAVAILABLE           Reason = 106
-	Reason_REASON_DRAINING              Reason = 107
-	Reason_REASON_DEADLINE_EXCEEDED     Reason = 108
-	Reason_REASON_CANCELED              Reason = 109
-	Reason_REASON_CONTENDED             Reason = 110
-	Reason_REASON_OUTCOME_UNKNOWN       Reason = 111
+	Reason_REASON_UNSPECIFIED            Reason = 0
+	Reason_REASON_TRANSACTION_NOT_FOUND  Reason = 1
+	Reason_REASON_NOT_REVERSIBLE         Reason = 2
+	Reason_REASON_ALREADY_REVERSED       Reason = 3
+	Reason_REASON_HOLD_NOT_FOUND         Reason = 4
+	Reason_REASON_HOLD_EXHAUSTED         Reason = 5
+	Reason_REASON_HOLD_EXPIRED           Reason = 6
+	Reason_REASON_HOLD_EXCEEDED          Reason = 7
+	Reason_REASON_UNBALANCED             Reason = 8
+	Reason_REASON_ACCOUNT_NOT_FOUND      Reason = 9
+	Reason_REASON_ACCOUNT_EXISTS         Reason = 10
+	Reason_REASON_ASSET_UNKNOWN          Reason = 11
+	Reason_REASON_ASSET_MISMATCH         Reason = 12
+	Reason_REASON_ACCOUNT_CLOSED         Reason = 13
+	Reason_REASON_ACCOUNT_FROZEN         Reason = 14
+	Reason_REASON_HOLDS_OPEN             Reason = 15
+	Reason_REASON_BALANCE_NOT_ZERO       Reason = 16
+	Reason_REASON_BALANCE_OVERFLOW       Reason = 17
+	Reason_REASON_INSUFFICIENT_FUNDS     Reason = 18
+	Reason_REASON_CEILING_EXCEEDED       Reason = 19
+	Reason_REASON_BATCH_DECLINED         Reason = 20
+	Reason_REASON_INTERNAL               Reason = 100
+	Reason_REASON_INVALID_ARGUMENT       Reason = 101
+	Reason_REASON_IDEMPOTENCY_MISMATCH   Reason = 102
+	Reason_REASON_LEDGER_NOT_FOUND       Reason = 103
+	Reason_REASON_LEDGER_EXISTS          Reason = 104
+	Reason_REASON_OVERLOADED             Reason = 105
+	Reason_REASON_UNAVAILABLE            Reason = 106
+	Reason_REASON_DRAINING               Reason = 107
+	Reason_REASON_DEADLINE_EXCEEDED      Reason = 108
+	Reason_REASON_CANCELED               Reason = 109
+	Reason_REASON_CONTENDED              Reason = 110
+	Reason_REASON_OUTCOME_UNKNOWN        Reason = 111
+	Reason_REASON_SUBSCRIPTION_NOT_FOUND Reason = 112
+	Reason_REASON_SUBSCRIPTION_EXISTS    Reason = 113
+	Reason_REASON_DELIVERY_NOT_FOUND     Reason = 114
+	Reason_REASON_REPLAY_NOT_FOUND       Reason = 115
+	Reason_REASON_REPLAY_EXISTS          Reason = 116
+	Reason_REASON_RESIDENCY_REFUSED      Reason = 117
+	Reason_REASON_HOME_NOT_FOUND         Reason = 118
+	Reason_REASON_NOT_YET_SEARCHABLE     Reason = 119
 )
 
 // Enum value maps for Reason.
@@ -400,41 +408,57 @@ var (
 		109: "REASON_CANCELED",
 		110: "REASON_CONTENDED",
 		111: "REASON_OUTCOME_UNKNOWN",
+		112: "REASON_SUBSCRIPTION_NOT_FOUND",
+		113: "REASON_SUBSCRIPTION_EXISTS",
+		114: "REASON_DELIVERY_NOT_FOUND",
+		115: "REASON_REPLAY_NOT_FOUND",
+		116: "REASON_REPLAY_EXISTS",
+		117: "REASON_RESIDENCY_REFUSED",
+		118: "REASON_HOME_NOT_FOUND",
+		119: "REASON_NOT_YET_SEARCHABLE",
 	}
 	Reason_value = map[string]int32{
-		"REASON_UNSPECIFIED":           0,
-		"REASON_TRANSACTION_NOT_FOUND": 1,
-		"REASON_NOT_REVERSIBLE":        2,
-		"REASON_ALREADY_REVERSED":      3,
-		"REASON_HOLD_NOT_FOUND":        4,
-		"REASON_HOLD_EXHAUSTED":        5,
-		"REASON_HOLD_EXPIRED":          6,
-		"REASON_HOLD_EXCEEDED":         7,
-		"REASON_UNBALANCED":            8,
-		"REASON_ACCOUNT_NOT_FOUND":     9,
-		"REASON_ACCOUNT_EXISTS":        10,
-		"REASON_ASSET_UNKNOWN":         11,
-		"REASON_ASSET_MISMATCH":        12,
-		"REASON_ACCOUNT_CLOSED":        13,
-		"REASON_ACCOUNT_FROZEN":        14,
-		"REASON_HOLDS_OPEN":            15,
-		"REASON_BALANCE_NOT_ZERO":      16,
-		"REASON_BALANCE_OVERFLOW":      17,
-		"REASON_INSUFFICIENT_FUNDS":    18,
-		"REASON_CEILING_EXCEEDED":      19,
-		"REASON_BATCH_DECLINED":        20,
-		"REASON_INTERNAL":              100,
-		"REASON_INVALID_ARGUMENT":      101,
-		"REASON_IDEMPOTENCY_MISMATCH":  102,
-		"REASON_LEDGER_NOT_FOUND":      103,
-		"REASON_LEDGER_EXISTS":         104,
-		"REASON_OVERLOADED":            105,
-		"REASON_UNAVAILABLE":           106,
-		"REASON_DRAINING":              107,
-		"REASON_DEADLINE_EXCEEDED":     108,
-		"REASON_CANCELED":              109,
-		"REASON_CONTENDED":             110,
-		"REASON_OUTCOME_UNKNOWN":       111,
+		"REASON_UNSPECIFIED":            0,
+		"REASON_TRANSACTION_NOT_FOUND":  1,
+		"REASON_NOT_REVERSIBLE":         2,
+		"REASON_ALREADY_REVERSED":       3,
+		"REASON_HOLD_NOT_FOUND":         4,
+		"REASON_HOLD_EXHAUSTED":         5,
+		"REASON_HOLD_EXPIRED":           6,
+		"REASON_HOLD_EXCEEDED":          7,
+		"REASON_UNBALANCED":             8,
+		"REASON_ACCOUNT_NOT_FOUND":      9,
+		"REASON_ACCOUNT_EXISTS":         10,
+		"REASON_ASSET_UNKNOWN":          11,
+		"REASON_ASSET_MISMATCH":         12,
+		"REASON_ACCOUNT_CLOSED":         13,
+		"REASON_ACCOUNT_FROZEN":         14,
+		"REASON_HOLDS_OPEN":             15,
+		"REASON_BALANCE_NOT_ZERO":       16,
+		"REASON_BALANCE_OVERFLOW":       17,
+		"REASON_INSUFFICIENT_FUNDS":     18,
+		"REASON_CEILING_EXCEEDED":       19,
+		"REASON_BATCH_DECLINED":         20,
+		"REASON_INTERNAL":               100,
+		"REASON_INVALID_ARGUMENT":       101,
+		"REASON_IDEMPOTENCY_MISMATCH":   102,
+		"REASON_LEDGER_NOT_FOUND":       103,
+		"REASON_LEDGER_EXISTS":          104,
+		"REASON_OVERLOADED":             105,
+		"REASON_UNAVAILABLE":            106,
+		"REASON_DRAINING":               107,
+		"REASON_DEADLINE_EXCEEDED":      108,
+		"REASON_CANCELED":               109,
+		"REASON_CONTENDED":              110,
+		"REASON_OUTCOME_UNKNOWN":        111,
+		"REASON_SUBSCRIPTION_NOT_FOUND": 112,
+		"REASON_SUBSCRIPTION_EXISTS":    113,
+		"REASON_DELIVERY_NOT_FOUND":     114,
+		"REASON_REPLAY_NOT_FOUND":       115,
+		"REASON_REPLAY_EXISTS":          116,
+		"REASON_RESIDENCY_REFUSED":      117,
+		"REASON_HOME_NOT_FOUND":         118,
+		"REASON_NOT_YET_SEARCHABLE":     119,
 	}
 )
 
@@ -1146,7 +1170,9 @@ type Transaction struct {
 	// This answer was given before.
 	Replayed bool `protobuf:"varint,13,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// Nothing was written.
-	DryRun        bool `protobuf:"varint,14,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,14,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Where it stands, for SearchTransactions to wait for. Opaque; empty for a dry run.
+	Position      string `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1279,6 +1305,13 @@ func (x *Transaction) GetDryRun() bool {
 	return false
 }
 
+func (x *Transaction) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
 var File_meridian_ledger_v1_types_proto protoreflect.FileDescriptor
 
 const file_meridian_ledger_v1_types_proto_rawDesc = "" +
@@ -1354,7 +1387,7 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\tremaining\x18\a \x01(\tR\tremaining\x126\n" +
 	"\x06status\x18\b \x01(\x0e2\x1e.meridian.ledger.v1.HoldStatusR\x06status\x129\n" +
 	"\n" +
-	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xd6\x05\n" +
+	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf2\x05\n" +
 	"\vTransaction\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x12\x16\n" +
 	"\x06ledger\x18\x02 \x01(\tR\x06ledger\x12'\n" +
@@ -1371,7 +1404,8 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\vrecorded_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x1a\n" +
 	"\breplayed\x18\r \x01(\bR\breplayed\x12\x17\n" +
-	"\adry_run\x18\x0e \x01(\bR\x06dryRun\x1a9\n" +
+	"\adry_run\x18\x0e \x01(\bR\x06dryRun\x12\x1a\n" +
+	"\bposition\x18\x0f \x01(\tR\bposition\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*=\n" +
@@ -1415,7 +1449,7 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x10HOLD_STATUS_HELD\x10\x01\x12\x19\n" +
 	"\x15HOLD_STATUS_COMMITTED\x10\x02\x12\x1b\n" +
 	"\x17HOLD_STATUS_ROLLED_BACK\x10\x03\x12\x17\n" +
-	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xf9\x06\n" +
+	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xea\b\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cREASON_TRANSACTION_NOT_FOUND\x10\x01\x12\x19\n" +
@@ -1450,7 +1484,15 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x18REASON_DEADLINE_EXCEEDED\x10l\x12\x13\n" +
 	"\x0fREASON_CANCELED\x10m\x12\x14\n" +
 	"\x10REASON_CONTENDED\x10n\x12\x1a\n" +
-	"\x16REASON_OUTCOME_UNKNOWN\x10oBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
+	"\x16REASON_OUTCOME_UNKNOWN\x10o\x12!\n" +
+	"\x1dREASON_SUBSCRIPTION_NOT_FOUND\x10p\x12\x1e\n" +
+	"\x1aREASON_SUBSCRIPTION_EXISTS\x10q\x12\x1d\n" +
+	"\x19REASON_DELIVERY_NOT_FOUND\x10r\x12\x1b\n" +
+	"\x17REASON_REPLAY_NOT_FOUND\x10s\x12\x18\n" +
+	"\x14REASON_REPLAY_EXISTS\x10t\x12\x1c\n" +
+	"\x18REASON_RESIDENCY_REFUSED\x10u\x12\x19\n" +
+	"\x15REASON_HOME_NOT_FOUND\x10v\x12\x1d\n" +
+	"\x19REASON_NOT_YET_SEARCHABLE\x10wBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_meridian_ledger_v1_types_proto_rawDescOnce sync.Once

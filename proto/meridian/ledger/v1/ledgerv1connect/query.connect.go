@@ -41,6 +41,9 @@ const (
 	// QueryServiceGetTransactionProcedure is the fully-qualified name of the QueryService's
 	// GetTransaction RPC.
 	QueryServiceGetTransactionProcedure = "/meridian.ledger.v1.QueryService/GetTransaction"
+	// QueryServiceSearchTransactionsProcedure is the fully-qualified name of the QueryService's
+	// SearchTransactions RPC.
+	QueryServiceSearchTransactionsProcedure = "/meridian.ledger.v1.QueryService/SearchTransactions"
 	// QueryServiceTrialBalanceProcedure is the fully-qualified name of the QueryService's TrialBalance
 	// RPC.
 	QueryServiceTrialBalanceProcedure = "/meridian.ledger.v1.QueryService/TrialBalance"
@@ -52,6 +55,9 @@ type QueryServiceClient interface {
 	// ListEntries returns a statement with the running balance, paged both ways.
 	ListEntries(context.Context, *connect.Request[v1.ListEntriesRequest]) (*connect.Response[v1.ListEntriesResponse], error)
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
+	// SearchTransactions finds transactions, posted and declined, in a model that the change stream feeds: it says how far it is, and waits for
+	// a transaction that the caller has just made where it is asked to.
+	SearchTransactions(context.Context, *connect.Request[v1.SearchTransactionsRequest]) (*connect.Response[v1.SearchTransactionsResponse], error)
 	// TrialBalance adds up all accounts of a ledger, per asset.
 	TrialBalance(context.Context, *connect.Request[v1.TrialBalanceRequest]) (*connect.Response[v1.TrialBalanceResponse], error)
 }
@@ -88,6 +94,13 @@ func NewQueryServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		searchTransactions: connect.NewClient[v1.SearchTransactionsRequest, v1.SearchTransactionsResponse](
+			httpClient,
+			baseURL+QueryServiceSearchTransactionsProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("SearchTransactions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		trialBalance: connect.NewClient[v1.TrialBalanceRequest, v1.TrialBalanceResponse](
 			httpClient,
 			baseURL+QueryServiceTrialBalanceProcedure,
@@ -100,10 +113,11 @@ func NewQueryServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // queryServiceClient implements QueryServiceClient.
 type queryServiceClient struct {
-	getBalance     *connect.Client[v1.GetBalanceRequest, v1.GetBalanceResponse]
-	listEntries    *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
-	getTransaction *connect.Client[v1.GetTransactionRequest, v1.GetTransactionResponse]
-	trialBalance   *connect.Client[v1.TrialBalanceRequest, v1.TrialBalanceResponse]
+	getBalance         *connect.Client[v1.GetBalanceRequest, v1.GetBalanceResponse]
+	listEntries        *connect.Client[v1.ListEntriesRequest, v1.ListEntriesResponse]
+	getTransaction     *connect.Client[v1.GetTransactionRequest, v1.GetTransactionResponse]
+	searchTransactions *connect.Client[v1.SearchTransactionsRequest, v1.SearchTransactionsResponse]
+	trialBalance       *connect.Client[v1.TrialBalanceRequest, v1.TrialBalanceResponse]
 }
 
 // GetBalance calls meridian.ledger.v1.QueryService.GetBalance.
@@ -121,6 +135,11 @@ func (c *queryServiceClient) GetTransaction(ctx context.Context, req *connect.Re
 	return c.getTransaction.CallUnary(ctx, req)
 }
 
+// SearchTransactions calls meridian.ledger.v1.QueryService.SearchTransactions.
+func (c *queryServiceClient) SearchTransactions(ctx context.Context, req *connect.Request[v1.SearchTransactionsRequest]) (*connect.Response[v1.SearchTransactionsResponse], error) {
+	return c.searchTransactions.CallUnary(ctx, req)
+}
+
 // TrialBalance calls meridian.ledger.v1.QueryService.TrialBalance.
 func (c *queryServiceClient) TrialBalance(ctx context.Context, req *connect.Request[v1.TrialBalanceRequest]) (*connect.Response[v1.TrialBalanceResponse], error) {
 	return c.trialBalance.CallUnary(ctx, req)
@@ -132,6 +151,9 @@ type QueryServiceHandler interface {
 	// ListEntries returns a statement with the running balance, paged both ways.
 	ListEntries(context.Context, *connect.Request[v1.ListEntriesRequest]) (*connect.Response[v1.ListEntriesResponse], error)
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
+	// SearchTransactions finds transactions, posted and declined, in a model that the change stream feeds: it says how far it is, and waits for
+	// a transaction that the caller has just made where it is asked to.
+	SearchTransactions(context.Context, *connect.Request[v1.SearchTransactionsRequest]) (*connect.Response[v1.SearchTransactionsResponse], error)
 	// TrialBalance adds up all accounts of a ledger, per asset.
 	TrialBalance(context.Context, *connect.Request[v1.TrialBalanceRequest]) (*connect.Response[v1.TrialBalanceResponse], error)
 }
@@ -164,6 +186,13 @@ func NewQueryServiceHandler(svc QueryServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	queryServiceSearchTransactionsHandler := connect.NewUnaryHandler(
+		QueryServiceSearchTransactionsProcedure,
+		svc.SearchTransactions,
+		connect.WithSchema(queryServiceMethods.ByName("SearchTransactions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	queryServiceTrialBalanceHandler := connect.NewUnaryHandler(
 		QueryServiceTrialBalanceProcedure,
 		svc.TrialBalance,
@@ -179,6 +208,8 @@ func NewQueryServiceHandler(svc QueryServiceHandler, opts ...connect.HandlerOpti
 			queryServiceListEntriesHandler.ServeHTTP(w, r)
 		case QueryServiceGetTransactionProcedure:
 			queryServiceGetTransactionHandler.ServeHTTP(w, r)
+		case QueryServiceSearchTransactionsProcedure:
+			queryServiceSearchTransactionsHandler.ServeHTTP(w, r)
 		case QueryServiceTrialBalanceProcedure:
 			queryServiceTrialBalanceHandler.ServeHTTP(w, r)
 		default:
@@ -200,6 +231,10 @@ func (UnimplementedQueryServiceHandler) ListEntries(context.Context, *connect.Re
 
 func (UnimplementedQueryServiceHandler) GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.QueryService.GetTransaction is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) SearchTransactions(context.Context, *connect.Request[v1.SearchTransactionsRequest]) (*connect.Response[v1.SearchTransactionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.ledger.v1.QueryService.SearchTransactions is not implemented"))
 }
 
 func (UnimplementedQueryServiceHandler) TrialBalance(context.Context, *connect.Request[v1.TrialBalanceRequest]) (*connect.Response[v1.TrialBalanceResponse], error) {
