@@ -23,8 +23,9 @@ type benchFlags struct {
 	duration  time.Duration
 	warmUp    time.Duration
 	rounds    int
-	against   string
-	pool      int
+	against   []string
+	naivePool int
+	tunedPool int
 	suite     bool
 	seed      uint64
 	protocol  string
@@ -48,11 +49,13 @@ itself can do. It brings its own durable engine and server, unless --server or -
 Closed loop: --clients callers, each of which waits for its answer before it calls again. Open loop (--rate): calls are due at fixed times,
 and a latency begins when its call was due, so that a stall counts for everybody it kept waiting.
 
---against naive alternates with a program that does each transfer in one SERIALIZABLE transaction with a retry loop, on the same database
-with the same transfers, and reports the ratio of neighbouring slices. --suite measures the whole table of docs/benchmarks.md that way.
+--against takes turns with programs that do each transfer in one SERIALIZABLE transaction, on the same database with the same transfers, and
+reports ratios of neighbouring slices. naive is what one writes first with pgx: plain reads, and the same again at once when the database
+could not serialize it. tuned locks both accounts in the order of their ids, pauses before it repeats, and gets the best pool of those it
+tries. --suite measures the whole table of docs/benchmarks.md against both.
 
 The load goes into a new ledger, bench-…, which stays: a ledger forgets nothing. Point it at a database for measurements only.`,
-		Example: `  meridian bench --scenario hot --against naive
+		Example: `  meridian bench --scenario hot --against naive,tuned
   meridian bench --rate 2000 --duration 30s --json
   meridian bench --server http://10.0.0.1:7070,http://10.0.0.2:7070 --clients 512 --batch 100
   meridian bench --suite`,
@@ -61,7 +64,10 @@ The load goes into a new ledger, bench-…, which stays: a ledger forgets nothin
 			if f.suite && !cmd.Flags().Changed("duration") {
 				f.duration = 5 * time.Second
 			}
-			if !cmd.Flags().Changed("rounds") && (f.suite || f.against != "") {
+			if f.suite && len(f.against) == 0 {
+				f.against = []string{bench.Naive.Name, bench.Tuned.Name}
+			}
+			if !cmd.Flags().Changed("rounds") && len(f.against) > 0 {
 				f.rounds = 3
 			}
 			report, err := measure(cmd.Context(), f, saying(cmd.ErrOrStderr()))
@@ -85,11 +91,12 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.accounts, "accounts", 10_000, "accounts that take part")
 	flags.IntVar(&f.batch, "batch", 1, "commands a call; more than 1 are a PostBatch")
 	flags.Float64Var(&f.rate, "rate", 0, "commands a second, whatever the answers take (open loop); 0: as fast as answers come")
-	flags.DurationVar(&f.duration, "duration", 10*time.Second, "measured window of each round (5s in a suite)")
+	flags.DurationVar(&f.duration, "duration", 10*time.Second, "measured window of each round (5s in a suite; at least 20s for naive on hot accounts)")
 	flags.DurationVar(&f.warmUp, "warm-up", time.Second, "load before each window")
 	flags.IntVar(&f.rounds, "rounds", 1, "windows; 3 in comparisons")
-	flags.StringVar(&f.against, "against", "", "naive: alternate with one SERIALIZABLE transaction per transfer")
-	flags.IntVar(&f.pool, "naive-pool", 0, "connections of the naive program; 0: try several and give it the best")
+	flags.StringSliceVar(&f.against, "against", nil, "naive, tuned or both: take turns with one SERIALIZABLE transaction per transfer")
+	flags.IntVar(&f.naivePool, "naive-pool", 90, "connections of naive: nearly all of the 100 that PostgreSQL allows by default")
+	flags.IntVar(&f.tunedPool, "tuned-pool", 0, "connections of tuned; 0: try 4 to 64 on uniform transfers and take the best")
 	flags.BoolVar(&f.suite, "suite", false, "the whole table of docs/benchmarks.md")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides every command of the run; 0: drawn, and printed")
 	flags.StringVar(&f.protocol, "protocol", "connect", "connect (HTTP/1.1), h2 (Connect over cleartext HTTP/2) or grpc")
@@ -111,20 +118,20 @@ func (f *benchFlags) load() (bench.Load, error) {
 		Scenario: scenario, Clients: f.clients, Accounts: f.accounts, Batch: f.batch, Rate: f.rate, WarmUp: f.warmUp, Duration: f.duration,
 		Seed: f.seed,
 	}
-	naive := f.against != "" || f.suite
+	against := len(f.against) > 0
 	switch {
-	case f.against != "" && f.against != "naive":
-		return l, fmt.Errorf("--against %s: want naive", f.against)
-	case naive && scenario == bench.Mixed:
-		return l, errors.New("--scenario mixed: the naive program knows transfers alone")
-	case naive && len(f.servers) > 0 && f.url == "":
-		return l, errors.New("the naive program needs the --database-url of the servers")
+	case against && scenario == bench.Mixed:
+		return l, errors.New("--scenario mixed: the programs of --against know transfers alone")
+	case against && len(f.servers) > 0 && f.url == "":
+		return l, errors.New("the programs of --against need the --database-url of the servers")
 	case f.rounds < 1 || f.rounds > 100:
 		return l, fmt.Errorf("--rounds %d: want 1 to 100", f.rounds)
 	case f.nodes < 1 || f.nodes > 16:
 		return l, fmt.Errorf("--servers %d: want 1 to 16", f.nodes)
-	case f.pool < 0 || f.pool > 150:
-		return l, fmt.Errorf("--naive-pool %d: want 0 to 150", f.pool)
+	case f.naivePool < 1 || f.naivePool > 150:
+		return l, fmt.Errorf("--naive-pool %d: want 1 to 150", f.naivePool)
+	case f.tunedPool < 0 || f.tunedPool > 150:
+		return l, fmt.Errorf("--tuned-pool %d: want 0 to 150", f.tunedPool)
 	}
 	return l, l.Validate()
 }
@@ -137,6 +144,10 @@ func measure(ctx context.Context, f benchFlags, say func(string)) (report bench.
 	load, err := f.load()
 	if err != nil {
 		return report, err
+	}
+	strategies, err := bench.ParseStrategies(f.against)
+	if err != nil {
+		return report, fmt.Errorf("--against: %w", err)
 	}
 	target, err := f.open(ctx, say)
 	defer func() { err = errors.Join(err, target.stop()) }()
@@ -155,11 +166,14 @@ func measure(ctx context.Context, f benchFlags, say func(string)) (report bench.
 		StartedAt: time.Now().UTC(), Version: versionText(), Engine: target.engine, Servers: len(target.services), Protocol: f.protocol,
 		Machine: bench.Machine{System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU()}, Seed: f.seed,
 	}
-	if f.against != "" || f.suite {
-		if report.Pools, err = f.openNaive(ctx, &b, target.url, load); err != nil {
+	if len(strategies) > 0 {
+		defer func() {
+			err = errors.Join(err, closing(ctx, func(ctx context.Context) error { return bench.DropOpponents(ctx, target.url) }))
+		}()
+		if b.Against, err = f.opponents(ctx, b.Books, target.url, load, strategies, say); err != nil {
 			return report, err
 		}
-		defer func() { err = errors.Join(err, dropNaive(ctx, b.Naive)) }()
+		report.Against = b.Against
 	}
 	if target.url != "" {
 		if b.Prober, err = bench.OpenProber(ctx, target.url, b.Books); err != nil {
@@ -178,31 +192,33 @@ func measure(ctx context.Context, f benchFlags, say func(string)) (report bench.
 	return report, nil
 }
 
-// openNaive prepares the naive program with the pool that suits it. One program has one pool, so it is the best for many clients on many
-// accounts, whatever it is used for afterwards.
-func (f *benchFlags) openNaive(ctx context.Context, b *bench.Bench, url string, load bench.Load) ([]bench.Pool, error) {
-	var err error
-	if b.Naive, err = bench.OpenNaive(ctx, url, max(f.pool, 1), b.Books); err != nil {
+// past is how many thousands of transfers the tables of opponents hold before the first.
+const past = 50
+
+// opponents prepares the programs to compare with. A program has one pool, whatever it is used for: tuned has the best for many clients on
+// many accounts.
+func (f *benchFlags) opponents(
+	ctx context.Context, b bench.Books, url string, load bench.Load, strategies []bench.Strategy, say func(string),
+) ([]*bench.Opponent, error) {
+	if err := bench.PrepareOpponents(ctx, url, b, past, strategies...); err != nil {
 		return nil, err
 	}
-	if err := b.Naive.Age(ctx, b.Books, 50); err != nil {
-		return nil, errors.Join(err, dropNaive(ctx, b.Naive))
+	pools := map[string]int{bench.Naive.Name: f.naivePool, bench.Tuned.Name: f.tunedPool}
+	var all []*bench.Opponent
+	for _, s := range strategies {
+		o := bench.NewOpponent(s, url, pools[s.Name], b)
+		if o.Connections == 0 {
+			say(fmt.Sprintf("%s: trying pools", s.Name))
+			load.Scenario, load.Batch, load.Rate = bench.Uniform, 1, 0
+			load.Duration = min(load.Duration, 2*time.Second)
+			if err := o.Fit(ctx, load, b, 4, 8, 16, 32, 64); err != nil {
+				return nil, err
+			}
+		}
+		say(fmt.Sprintf("%s: %d connections", s.Name, o.Connections))
+		all = append(all, o)
 	}
-	if f.pool > 0 {
-		return nil, nil
-	}
-	load.Scenario, load.Batch, load.Rate = bench.Uniform, 1, 0
-	load.Duration = min(load.Duration, 2*time.Second)
-	pools, err := b.Fit(ctx, load, 4, 8, 16, 32, 64)
-	if err != nil {
-		return nil, errors.Join(err, dropNaive(ctx, b.Naive))
-	}
-	return pools, nil
-}
-
-func dropNaive(ctx context.Context, n *bench.Naive) error {
-	defer n.Close()
-	return closing(ctx, n.Drop)
+	return all, nil
 }
 
 // closing gives an ending time of its own: the run may be over because somebody pressed ctrl-C.

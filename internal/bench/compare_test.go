@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/commit"
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -57,10 +56,18 @@ func sliceAt(rate, p50 float64) Slice {
 	}
 }
 
-func naiveAt(rate, p50 float64) *Slice {
+func opponentAt(rate, p50 float64) Slice {
 	s := sliceAt(rate, p50)
 	s.Server, s.Retries = nil, 30
-	return &s
+	return s
+}
+
+// idle is an opponent's slice in which nothing was finished.
+func idle() Slice {
+	return Slice{
+		Seconds: 20, Declined: map[string]int64{}, Errors: map[string]int64{}, Unanswered: 256,
+		Latency: Latency{P50: 23_000, P90: 23_000, P99: 23_000, P999: 23_000, Max: 23_000},
+	}
 }
 
 // known is a report whose every number can be worked out by hand.
@@ -71,16 +78,17 @@ func known() Report {
 	open.Rate, open.Batch = 2000, 10
 	limits := &Limits{Commits: 1000, Rows: 40_000}
 	rows := []Row{{Name: "uniform", Load: many}, {Name: "hot", Load: hot}, {Name: "open", Load: open}}
+	against := func(naive, tuned Slice) map[string]Slice { return map[string]Slice{"naive": naive, "tuned": tuned} }
 	results := []Result{
 		{Rounds: []Round{
-			{Meridian: sliceAt(8000, 30), Naive: naiveAt(4000, 60), Limits: limits},
-			{Meridian: sliceAt(6400, 40), Naive: naiveAt(2000, 80), Limits: limits},
-			{Meridian: sliceAt(7200, 35), Naive: naiveAt(3000, 70), Limits: limits},
+			{Meridian: sliceAt(8000, 30), Against: against(opponentAt(4000, 60), opponentAt(5000, 50)), Limits: limits},
+			{Meridian: sliceAt(6400, 40), Against: against(opponentAt(2000, 80), opponentAt(4000, 64)), Limits: limits},
+			{Meridian: sliceAt(7200, 35), Against: against(opponentAt(3000, 70), opponentAt(3600, 70)), Limits: limits},
 		}},
 		{Rounds: []Round{
-			{Meridian: sliceAt(7200, 30), Naive: naiveAt(40, 4000)},
-			{Meridian: sliceAt(6400, 40), Naive: naiveAt(50, 12_000)},
-			{Meridian: sliceAt(7200, 35), Naive: naiveAt(36, 4000)},
+			{Meridian: sliceAt(7200, 30), Against: against(idle(), opponentAt(40, 4000))},
+			{Meridian: sliceAt(6400, 40), Against: against(opponentAt(4, 9000), opponentAt(50, 12_000))},
+			{Meridian: sliceAt(7200, 35), Against: against(opponentAt(3, 9000), opponentAt(36, 4000))},
 		}},
 		{Rounds: []Round{{Meridian: sliceAt(2000, 3)}}},
 	}
@@ -89,9 +97,11 @@ func known() Report {
 	for i := range results {
 		results[i].summarize(rows[i])
 	}
+	naive, tuned := NewOpponent(Naive, "postgresql://never:shown@db/", 90, Books{}), NewOpponent(Tuned, "postgresql://never:shown@db/", 16, Books{})
+	tuned.Tried = []Pool{{8, 2500.4}, {16, 3000}, {32, 2800}}
 	return Report{
 		StartedAt: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), Version: "v1", Engine: "postgresql 15.13", Servers: 1, Protocol: "connect",
-		Machine: Machine{System: "linux/amd64", Cores: 2}, Seed: seed, Pools: []Pool{{8, 2500.4}, {16, 3000}, {32, 2800}},
+		Machine: Machine{System: "linux/amd64", Cores: 2}, Seed: seed, Against: []*Opponent{naive, tuned},
 		Rows: results, HotOfUniform: HotOfUniform(results),
 	}
 }
@@ -114,8 +124,16 @@ func TestReport_TextIsForPeople(t *testing.T) {
 
 func TestSummarize_RatiosAreOfNeighbours(t *testing.T) {
 	uniform := known().Rows[0]
-	if want := (Ratios{Rate: 2.4, RateLow: 2, RateHigh: 3.2, P50: 0.5, Groups: 7200.0 / 64 / 1000, Entries: 1.8 / 5}); *uniform.Ratios != want {
-		t.Errorf("%+v, want %+v", *uniform.Ratios, want)
+	for name, want := range map[string]Comparison{
+		"naive": {Rate: Ratio{Median: 2.4, Low: 2, High: 3.2}, P50: 0.5},
+		"tuned": {Rate: Ratio{Median: 1.6, Low: 1.6, High: 2}, P50: 0.6},
+	} {
+		if got := uniform.Against[name]; got.Rate != want.Rate || got.P50 != want.P50 {
+			t.Errorf("%s: %+v and %g, want %+v and %g", name, got.Rate, got.P50, want.Rate, want.P50)
+		}
+	}
+	if want := (Use{Groups: 7200.0 / 64 / 1000, Entries: 1.8 / 5}); *uniform.Use != want {
+		t.Errorf("%+v, want %+v", *uniform.Use, want)
 	}
 	if uniform.Meridian.PerSecond != 7200 || uniform.Meridian.Posted != 3*36_000-36 || uniform.Meridian.Server.GroupRetries != 3 {
 		t.Errorf("%+v: want the median rate, and sums of what was counted", uniform.Meridian)
@@ -125,7 +143,32 @@ func TestSummarize_RatiosAreOfNeighbours(t *testing.T) {
 	}
 }
 
-func TestSuite_TheNaiveProgramGetsNoBatches(t *testing.T) {
+// In one of its rounds the opponent finished nothing in 20 seconds: Meridian's 7,200/s are at least 144,000 times that.
+func TestSummarize_NothingFinishedIsABound(t *testing.T) {
+	hot := known().Rows[1]
+	if want := (Ratio{Median: 2400, Low: 1600, High: 144_000, AtLeast: true}); hot.Against["naive"].Rate != want {
+		t.Errorf("%+v, want %+v", hot.Against["naive"].Rate, want)
+	}
+	if got := hot.Against["naive"].Rate.String(); got != "> 2,400x" {
+		t.Errorf("reads %q", got)
+	}
+	if got := idle().p50(); got != "> 23.0 s" {
+		t.Errorf("the median of calls without an answer reads %q", got)
+	}
+	if got := hot.Against["tuned"].Rate; got.AtLeast {
+		t.Errorf("%+v is exact", got)
+	}
+}
+
+func TestSummarize_CallsOfDifferentSizeHaveNoTimesToCompare(t *testing.T) {
+	r := Result{Rounds: []Round{{Meridian: sliceAt(8000, 30), Against: map[string]Slice{"naive": opponentAt(4000, 2)}}}}
+	r.summarize(Row{Name: "batch", Load: Load{Batch: 500}})
+	if c := r.Against["naive"]; c.P50 != 0 || c.Rate.Median != 2 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestSuite_IsTheTable(t *testing.T) {
 	rows := Suite(Load{Scenario: Zipf, Clients: 256, Accounts: 10_000, Batch: 7, Rate: 5, Duration: time.Second})
 	names := []string{}
 	for _, row := range rows {
@@ -136,9 +179,6 @@ func TestSuite_TheNaiveProgramGetsNoBatches(t *testing.T) {
 	}
 	if want := []string{"uniform", "hot", "batch of 500", "one client"}; !reflect.DeepEqual(names, want) {
 		t.Errorf("%v, want %v", names, want)
-	}
-	if n := rows[2].Naive; n == nil || n.Batch != 1 || n.Clients != 256 || rows[2].Load.Batch != 500 {
-		t.Errorf("batch: %+v against %+v", rows[2].Load, rows[2].Naive)
 	}
 }
 
@@ -158,7 +198,7 @@ func node(t *testing.T, d dbtest.Database) string {
 	return server.URL
 }
 
-func TestBench_MeasuresBothSidesOfOneDatabase(t *testing.T) {
+func TestBench_MeasuresAllSidesOfOneDatabase(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		url := node(t, d)
 		svc := rpc.NewClient(NewWire(), url, connect.WithAcceptCompression("gzip", nil, nil))
@@ -166,7 +206,12 @@ func TestBench_MeasuresBothSidesOfOneDatabase(t *testing.T) {
 		if err := b.Books.Open(t.Context(), svc, "eu"); err != nil {
 			t.Fatal(err)
 		}
-		b.Naive = naive(t, d, 2, b.Books)
+		if err := PrepareOpponents(t.Context(), d.AdminURL, b.Books, 0, strategies...); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range strategies {
+			b.Against = append(b.Against, NewOpponent(s, d.AdminURL, 2, b.Books))
+		}
 		var err error
 		if b.Prober, err = OpenProber(t.Context(), d.AdminURL, b.Books); err != nil {
 			t.Fatal(err)
@@ -177,7 +222,7 @@ func TestBench_MeasuresBothSidesOfOneDatabase(t *testing.T) {
 		load := Load{Scenario: Uniform, Clients: 4, Accounts: 60, Batch: 1, Duration: time.Second, Seed: seed}
 		batch := load
 		batch.Batch = 20
-		results, err := b.Run(t.Context(), []Row{{Name: "single", Load: load}, {Name: "batch", Load: batch, Naive: &load}}, 1)
+		results, err := b.Run(t.Context(), []Row{{Name: "single", Load: load}, {Name: "batch", Load: batch}}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,14 +234,21 @@ func TestBench_MeasuresBothSidesOfOneDatabase(t *testing.T) {
 			if m.Latency.P50 <= 0 || m.Latency.Max < m.Latency.P99 || m.Server == nil || m.Server.GroupsPerSecond <= 0 {
 				t.Errorf("%s: %+v, %+v", r.Name, m.Latency, m.Server)
 			}
-			if r.Naive == nil || r.Naive.Posted == 0 || len(r.Naive.Errors) > 0 || r.Ratios.Rate <= 0 || r.Limits.Rows <= 0 {
-				t.Errorf("%s: naive %+v, %+v", r.Name, r.Naive, r.Ratios)
+			for _, s := range strategies {
+				c := r.Against[s.Name]
+				if c.Measured.Posted == 0 || c.Measured.Posted != c.Measured.Calls || len(c.Measured.Errors) > 0 || c.Rate.Median <= 0 || c.Rate.AtLeast {
+					t.Errorf("%s: %s %+v", r.Name, s.Name, c)
+				}
+			}
+			if r.Limits.Rows <= 0 || r.Use.Entries <= 0 {
+				t.Errorf("%s: %+v, %+v", r.Name, r.Limits, r.Use)
 			}
 		}
 		if len(said) != 2 || !strings.Contains(said[0], "round 1 of 1: single: ") {
 			t.Errorf("said %q", said)
 		}
 		wantBalanced(t, svc, b.Books)
+		wantConserved(t, d, 2*60, number(t, d, `SELECT count(*) FROM opponent_transfer`))
 	})
 }
 
@@ -206,28 +258,5 @@ func wantBalanced(t *testing.T, svc ledger.Service, b Books) {
 	lines, err := svc.TrialBalance(t.Context(), b.Ledger)
 	if err != nil || len(lines) != 1 || lines[0].PostedDebits != lines[0].PostedCredits {
 		t.Errorf("trial balance: %+v, %v", lines, err)
-	}
-}
-
-func TestFit_LeavesTheBestPool(t *testing.T) {
-	d := dbtest.New(t, cluster.PostgreSQL)
-	b := Bench{Books: Names("bench", 40)}
-	var err error
-	if b.Naive, err = OpenNaive(t.Context(), d.AdminURL, 1, b.Books); err != nil {
-		t.Fatal(err)
-	}
-	tried, err := b.Fit(t.Context(), Load{Scenario: Uniform, Clients: 4, Accounts: 40, Batch: 1, Duration: 200 * time.Millisecond, Seed: seed}, 1, 2, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Naive.Close)
-	best := tried[0]
-	for _, p := range tried {
-		if p.PerSecond > best.PerSecond {
-			best = p
-		}
-	}
-	if len(tried) != 3 || b.Naive.Size() != best.Connections {
-		t.Errorf("%+v left %d connections", tried, b.Naive.Size())
 	}
 }

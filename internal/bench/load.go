@@ -56,6 +56,23 @@ type Answer struct {
 	Retries  int // attempts that the target repeated by itself
 }
 
+func (a *Answer) add(other Answer) {
+	a.Posted += other.Posted
+	a.Replayed += other.Replayed
+	a.Entries += other.Entries
+	a.Retries += other.Retries
+	for reason, n := range other.Declined {
+		a.decline(reason, n)
+	}
+}
+
+func (a *Answer) decline(reason errs.Reason, n int) {
+	if a.Declined == nil {
+		a.Declined = map[errs.Reason]int{}
+	}
+	a.Declined[reason] += n
+}
+
 // Through spreads clients over services, which are server nodes mostly.
 func Through(services ...ledger.Service) Target { return through(services) }
 
@@ -75,10 +92,7 @@ func (t through) Do(ctx context.Context, client int, commands []ledger.Command) 
 		case o.Replayed:
 			a.Replayed++
 		case o.Decided == ledger.Declined:
-			if a.Declined == nil {
-				a.Declined = map[errs.Reason]int{}
-			}
-			a.Declined[o.Reason]++
+			a.decline(o.Reason, 1)
 		default:
 			a.Posted++
 			a.Entries += len(o.Entries)

@@ -130,8 +130,8 @@ func TestRun_IsBoundedInTime(t *testing.T) {
 		}
 		l := Load{Scenario: Uniform, Clients: 3, Batch: 1, Duration: time.Second}
 		s, err := Run(t.Context(), &scripted{do: deaf}, l, Names("bench", 10), 0, nil)
-		if err != nil || s.Calls != 0 {
-			t.Errorf("%+v, %v", s, err)
+		if err != nil || s.Calls != 0 || s.Unanswered != 3 || s.Latency.P50 < 2999 {
+			t.Errorf("%+v, %v; want one call a client that waited three seconds for nothing", s, err)
 		}
 		if took := time.Since(started); took != l.Duration+grace {
 			t.Errorf("it took %s, want the window and %s", took, grace)

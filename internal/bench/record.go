@@ -19,9 +19,9 @@ type Slice struct {
 	Declined   map[string]int64 `json:"declined,omitempty"` // by reason
 	Replayed   int64            `json:"replayed"`
 	Errors     map[string]int64 `json:"errors,omitempty"`     // calls without an answer, by reason
-	Unanswered int64            `json:"unanswered,omitempty"` // calls of a fixed rate that had no answer when time was up
+	Unanswered int64            `json:"unanswered,omitempty"` // calls that had no answer when time was up
 	Entries    int64            `json:"entries"`
-	Retries    int64            `json:"retries,omitempty"` // by the naive program
+	Retries    int64            `json:"retries,omitempty"` // attempts that an opponent repeated, of calls that were answered
 	Latency    Latency          `json:"latency_ms"`        // of calls: at a fixed rate from when they were due
 	Service    *Latency         `json:"service_ms,omitempty"`
 	Client     ClientUse        `json:"client"`
@@ -65,18 +65,22 @@ func newRecorder(from, end time.Time, open bool) *recorder {
 func (r *recorder) within(t time.Time) bool { return !t.Before(r.from) && t.Before(r.end) }
 
 // add takes in one call. Answers count in the window in which they come. Latencies are those of the same answers in a closed loop; at a
-// fixed rate they are those of the calls that were due in the window, however late their answer was, and also if there was none. A call
-// that failed is an error and no latency: failing fast is not being fast.
+// fixed rate they are those of the calls that were due in the window, however late their answer was. A call without an answer when time is
+// up counts with the time it has waited: else a target that answers few calls and forgets the rest would look fast. A call that failed is an
+// error and no latency: failing fast is not being fast.
 func (r *recorder) add(intended, began, done time.Time, commands int, a Answer, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	late := err != nil && !done.Before(r.end)
+	if late && (!r.open || r.within(intended)) {
+		r.s.Unanswered++
+	}
 	if r.open && r.within(intended) && (err == nil || late) {
 		observe(r.latency, done.Sub(intended))
 		observe(r.service, done.Sub(began))
-		if late {
-			r.s.Unanswered++
-		}
+	}
+	if !r.open && (late || err == nil && r.within(done)) {
+		observe(r.latency, done.Sub(began))
 	}
 	if !r.within(done) {
 		return
@@ -84,9 +88,6 @@ func (r *recorder) add(intended, began, done time.Time, commands int, a Answer, 
 	if err != nil {
 		r.s.Errors[string(errs.Of(err).Reason)]++
 		return
-	}
-	if !r.open {
-		observe(r.latency, done.Sub(began))
 	}
 	r.s.Calls++
 	r.s.Commands += int64(commands)

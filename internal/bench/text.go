@@ -15,12 +15,8 @@ func (r Report) WriteText(w io.Writer) error {
 	t := &text{}
 	t.line("%s · %s, %d cores · meridian %s, %s over %s · seed %d",
 		or(r.Engine, "unknown engine"), r.Machine.System, r.Machine.Cores, r.Version, plural(r.Servers, "server"), r.Protocol, r.Seed)
-	if len(r.Pools) > 0 {
-		tried := make([]string, len(r.Pools))
-		for i, p := range r.Pools {
-			tried[i] = fmt.Sprintf("%d: %s/s", p.Connections, count(p.PerSecond))
-		}
-		t.line("naive with pools of %s; it got the best", strings.Join(tried, ", "))
+	for _, o := range r.Against {
+		t.opponent(*o)
 	}
 	for _, row := range r.Rows {
 		t.line("")
@@ -28,7 +24,7 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	if len(r.Rows) > 1 {
 		t.line("")
-		t.table(r)
+		t.tables(r)
 	}
 	_, err := io.WriteString(w, t.String())
 	return err
@@ -37,6 +33,18 @@ func (r Report) WriteText(w io.Writer) error {
 type text struct{ strings.Builder }
 
 func (t *text) line(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+
+func (t *text) opponent(o Opponent) {
+	t.line("%s: a SERIALIZABLE transaction a transfer, %s; %s", o.Name, o.Does, plural(o.Connections, "connection"))
+	if len(o.Tried) == 0 {
+		return
+	}
+	tried := make([]string, len(o.Tried))
+	for i, p := range o.Tried {
+		tried[i] = fmt.Sprintf("%d: %s/s", p.Connections, count(p.PerSecond))
+	}
+	t.line("  the best of %s", strings.Join(tried, ", "))
+}
 
 func (t *text) row(r Result) {
 	load := r.Load
@@ -54,13 +62,21 @@ func (t *text) row(r Result) {
 	if r.Meridian.Service != nil {
 		t.side("  as sent", r.Meridian, *r.Meridian.Service)
 	}
-	if r.Naive != nil {
-		t.side("naive", *r.Naive, r.Naive.Latency)
-		t.line("%-10s %13.2fx %10.2fx   (the rate from %.2fx to %.2fx)", "ratio", r.Ratios.Rate, r.Ratios.P50, r.Ratios.RateLow, r.Ratios.RateHigh)
+	names := slices.Sorted(maps.Keys(r.Against))
+	for _, name := range names {
+		t.side(name, r.Against[name].Measured, r.Against[name].Measured.Latency)
 	}
-	t.counted("meridian", r.Meridian)
-	if r.Naive != nil {
-		t.counted("naive", *r.Naive)
+	for _, name := range names {
+		c := r.Against[name]
+		t.line("%-10s %14s %11s   (the rate from %s to %s)", "to "+name, c.Rate, times(c.P50), times(c.Rate.Low), times(c.Rate.High))
+	}
+	t.counted("meridian", r.Meridian, "")
+	for _, name := range names {
+		s, window := r.Against[name].Measured, ""
+		if s.Seconds > r.Meridian.Seconds {
+			window = fmt.Sprintf(" in %s s", count(s.Seconds))
+		}
+		t.counted(name, s, window)
 	}
 	t.use(r)
 }
@@ -69,8 +85,12 @@ func (t *text) side(name string, s Slice, l Latency) {
 	t.line("%-10s %14s %11s %11s %11s %11s %11s", name, count(s.PerSecond), ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
 }
 
-func (t *text) counted(name string, s Slice) {
-	parts := []string{count(float64(s.Posted)) + " posted", reasons("declined", s.Declined), count(float64(s.Replayed)) + " replayed", reasons("errors", s.Errors)}
+// counted says how calls ended, in a window that is named where it is longer than Meridian's.
+func (t *text) counted(name string, s Slice, window string) {
+	parts := []string{
+		count(float64(s.Posted)) + " posted" + window, reasons("declined", s.Declined), count(float64(s.Replayed)) + " replayed",
+		reasons("errors", s.Errors),
+	}
 	if s.Unanswered > 0 {
 		parts = append(parts, count(float64(s.Unanswered))+" calls without an answer in time")
 	}
@@ -90,9 +110,9 @@ func (t *text) use(r Result) {
 	if l := r.Limits; l != nil {
 		line := fmt.Sprintf("  limits    one connection: %s durable commits/s, %s entry rows/s", count(l.Commits), count(l.Rows))
 		if s.Server != nil {
-			line += fmt.Sprintf("; groups are %.2f of the first", r.Ratios.Groups)
+			line += fmt.Sprintf("; groups are %.2f of the first", r.Use.Groups)
 		}
-		t.line("%s; entries are %.2f of the second", line, r.Ratios.Entries)
+		t.line("%s; entries are %.2f of the second", line, r.Use.Entries)
 	}
 	used := fmt.Sprintf("  cores     generator %.2f", s.Client.Cores)
 	if s.Server != nil {
@@ -107,29 +127,74 @@ func (t *text) use(r Result) {
 	t.line("%s", used)
 }
 
-// table is the whole suite at a glance.
-func (t *text) table(r Report) {
-	t.line("%-14s %12s %12s %9s %11s %11s %9s", "", "meridian/s", "naive/s", "ratio", "p50", "naive p50", "ratio")
-	for _, row := range r.Rows {
-		if row.Naive == nil {
-			t.line("%-14s %12s %12s %9s %11s", row.Name, count(row.Meridian.PerSecond), "", "", ms(row.Meridian.Latency.P50))
-			continue
-		}
-		t.line("%-14s %12s %12s %8.2fx %11s %11s %8.2fx", row.Name, count(row.Meridian.PerSecond), count(row.Naive.PerSecond), row.Ratios.Rate,
-			ms(row.Meridian.Latency.P50), ms(row.Naive.Latency.P50), row.Ratios.P50)
-	}
+// tables are the whole suite at a glance.
+func (t *text) tables(r Report) {
+	t.table(r, "commands/s", func(s Slice) string { return count(s.PerSecond) }, func(c Comparison) string { return c.Rate.String() })
+	t.line("")
+	t.table(r, "p50 of a call", Slice.p50, func(c Comparison) string { return times(c.P50) })
 	if r.HotOfUniform > 0 {
+		t.line("")
 		t.line("hot is %.2f of uniform", r.HotOfUniform)
+	}
+}
+
+func (t *text) table(r Report, title string, of func(Slice) string, ratio func(Comparison) string) {
+	head := fmt.Sprintf("%-14s %12s", title, "meridian")
+	for _, o := range r.Against {
+		head += fmt.Sprintf(" %12s %9s", o.Name, "ratio")
+	}
+	t.line("%s", head)
+	for _, row := range r.Rows {
+		text := fmt.Sprintf("%-14s %12s", row.Name, of(row.Meridian))
+		for _, o := range r.Against {
+			if c, measured := row.Against[o.Name]; measured {
+				text += fmt.Sprintf(" %12s %9s", of(c.Measured), ratio(c))
+			}
+		}
+		t.line("%s", text)
 	}
 }
 
 // line is one round in short.
 func line(name string, r Round) string {
-	s := fmt.Sprintf("%s: %s/s, p50 %s, p99 %s", name, count(r.Meridian.PerSecond), ms(r.Meridian.Latency.P50), ms(r.Meridian.Latency.P99))
-	if r.Naive != nil {
-		s += fmt.Sprintf("; naive %s/s, p50 %s: %.2fx", count(r.Naive.PerSecond), ms(r.Naive.Latency.P50), over(r.Meridian.PerSecond, r.Naive.PerSecond))
+	s := fmt.Sprintf("%s: %s/s, p50 %s, p99 %s", name, count(r.Meridian.PerSecond), r.Meridian.p50(), ms(r.Meridian.Latency.P99))
+	for _, name := range slices.Sorted(maps.Keys(r.Against)) {
+		other := r.Against[name]
+		ratio, atLeast := r.Meridian.faster(other)
+		s += fmt.Sprintf("; %s %s/s, p50 %s: %s", name, count(other.PerSecond), other.p50(), Ratio{Median: ratio, AtLeast: atLeast})
 	}
 	return s
+}
+
+// p50 is a bound where most calls had no answer: what they waited is less than they would have.
+func (s Slice) p50() string {
+	if s.Unanswered > s.Calls {
+		return "> " + ms(s.Latency.P50)
+	}
+	return ms(s.Latency.P50)
+}
+
+// String is the median, as "> 900x" where the truth is above it.
+func (r Ratio) String() string {
+	if r.AtLeast {
+		return "> " + times(r.Median)
+	}
+	return times(r.Median)
+}
+
+// times writes a ratio; what was not compared, as a dash.
+func times(ratio float64) string {
+	switch {
+	case ratio == 0:
+		return "-"
+	case ratio < 0.005:
+		return "< 0.01x"
+	case ratio >= 100:
+		return count(ratio) + "x"
+	case ratio >= 10:
+		return fmt.Sprintf("%.1fx", ratio)
+	}
+	return fmt.Sprintf("%.2fx", ratio)
 }
 
 func reasons(name string, of map[string]int64) string {
