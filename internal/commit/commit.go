@@ -6,8 +6,8 @@
 //
 // Groups in flight on a node hold disjoint sets of accounts, so a node never waits for itself; other nodes are met by retry. Groups are
 // formed per set of homes, so that a far region never slows a near one. It relies on a Store for two round trips a group (package
-// store has the statements), and on ledger.Books for the decisions. See unit.go for what waits, queue.go for who is next, lane.go for
-// the life of a group.
+// store has the statements), and on ledger.Books for the decisions. See call.go for batches, unit.go for what waits, queue.go for who is
+// next, lane.go for the life of a group.
 package commit
 
 import (
@@ -84,21 +84,21 @@ func New(store Store, o Options) *Committer {
 
 // Execute implements the method of ledger.Service.
 func (c *Committer) Execute(ctx context.Context, batch ledger.Batch) ([]ledger.Result, error) {
-	u, err := c.unit(ctx, batch)
+	k, err := c.call(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
 	if batch.DryRun {
-		return c.preview(ctx, u)
+		return c.preview(ctx, k.units[0])
 	}
-	if err := c.enqueue(u); err != nil {
+	if err := c.enqueue(k); err != nil {
 		return nil, err
 	}
 	select {
-	case <-u.done:
-		return u.results, u.err
+	case <-k.done:
+		return k.answer()
 	case <-ctx.Done():
-		c.leave(u)
+		c.leave(k)
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, errs.ErrCanceled
 		}

@@ -100,8 +100,8 @@ func TestExecute_ABatchThatDoesNotFitIsNotOvertakenOnItsAccounts(t *testing.T) {
 		g := n.store.gate()
 		answers := []*answer{
 			n.send(t.Context(), transfer("first", "e", "f", 1)), // keeps the lane busy
-			n.send(t.Context(), aim(ledger.KindCommit, "s0", "h0"), aim(ledger.KindCommit, "s1", "h1"), aim(ledger.KindCommit, "s2", "h2")),
-			n.send(t.Context(), aim(ledger.KindCommit, "s3", "h3"), aim(ledger.KindCommit, "s4", "h4"), aim(ledger.KindCommit, "s5", "h5")),
+			n.sendBatch(t.Context(), atomic(aim(ledger.KindCommit, "s0", "h0"), aim(ledger.KindCommit, "s1", "h1"), aim(ledger.KindCommit, "s2", "h2"))),
+			n.sendBatch(t.Context(), atomic(aim(ledger.KindCommit, "s3", "h3"), aim(ledger.KindCommit, "s4", "h4"), aim(ledger.KindCommit, "s5", "h5"))),
 			n.send(t.Context(), transfer("later", "c", "e", 1)), // fits, and shares c with the batch that does not
 		}
 		for range 3 {

@@ -120,13 +120,18 @@ func (a *answer) outcome(i int) ledger.Outcome {
 	return a.results[i].Outcome
 }
 
-// send executes a batch beside the test, and returns when everybody waits or is done.
+// send executes a batch in which each command is for itself, beside the test, and returns when everybody waits or is done.
 func (n *node) send(ctx context.Context, commands ...ledger.Command) *answer {
+	n.t.Helper()
+	return n.sendBatch(ctx, ledger.Batch{Commands: commands})
+}
+
+func (n *node) sendBatch(ctx context.Context, batch ledger.Batch) *answer {
 	n.t.Helper()
 	a := &answer{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.results, a.err = n.Execute(ctx, ledger.Batch{Commands: commands})
+		a.results, a.err = n.Execute(ctx, batch)
 	}()
 	synctest.Wait()
 	return a

@@ -30,6 +30,13 @@ func (c *Committer) lane(q *queue, group []*unit) {
 			c.push(u)
 		}
 	}
+	var looked *call
+	for _, u := range group {
+		if err := u.call.failure(); err != nil && u.call != looked { // units of one call mostly stand together
+			c.abandon(u.call, err)
+		}
+		looked = u.call
+	}
 	q.lanes--
 	c.inFlight--
 	c.o.Metrics.inFlight.Set(float64(c.inFlight))
@@ -55,6 +62,9 @@ func (c *Committer) settle(group []*unit) (again []*unit) {
 // part executes a group. Where it turns out to be broken, its halves are tried one after the other, and so on, so that the one command
 // that breaks it takes no neighbour along.
 func (c *Committer) part(ctx context.Context, group []*unit) (again []*unit) {
+	if group = unbroken(group); len(group) == 0 {
+		return nil
+	}
 	again, err := c.persist(ctx, group)
 	switch {
 	case err == nil:
@@ -141,7 +151,7 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 	for _, u := range answered {
 		c.o.Metrics.resolved.Add(float64(u.settleDoubt()))
 		c.o.Metrics.answered(u)
-		close(u.done)
+		u.call.ended(nil)
 	}
 	return again, nil
 }

@@ -33,7 +33,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "meridian_group_commands", Help: "Commands in a group.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "meridian_queue_wait_seconds", Help: "Time from the arrival of a batch to the start of its group.", Buckets: seconds,
+			Name: "meridian_queue_wait_seconds", Buckets: seconds,
+			Help: "Time from the arrival of a command to the start of its group; a batch that stays whole counts once.",
 		}),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "meridian_group_stage_seconds", Help: "Time of a committed group by stage: load, decide, write.", Buckets: seconds,
@@ -63,7 +64,7 @@ func (m *Metrics) grouped(group []*unit, now time.Time) {
 	commands := 0
 	for _, u := range group {
 		commands += len(u.batch.Commands)
-		m.wait.Observe(now.Sub(u.queued).Seconds())
+		m.wait.Observe(now.Sub(u.call.queued).Seconds())
 	}
 	m.size.Observe(float64(commands))
 }

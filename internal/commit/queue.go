@@ -47,32 +47,41 @@ func (c *Committer) queueOf(homes []id.Home) *queue {
 	return q
 }
 
-// enqueue lets a unit wait, or refuses it at once where too many wait already.
-func (c *Committer) enqueue(u *unit) error {
+// enqueue lets the units of a call wait, or refuses all of them at once where too many commands wait already.
+func (c *Committer) enqueue(k *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.draining {
 		return errs.ErrDraining
 	}
-	if c.waiting+len(u.batch.Commands) > c.o.MaxQueue {
+	if c.waiting+k.commands() > c.o.MaxQueue {
 		c.o.Metrics.overloaded.Inc()
 		return errs.ErrOverloaded.With("waiting", c.waiting)
 	}
-	c.arrivals++
-	u.arrival, u.queued = c.arrivals, c.o.Now()
-	c.dispatch(c.push(u))
+	k.queued = c.o.Now()
+	var joined []*queue
+	for _, u := range k.units {
+		c.arrivals++
+		u.arrival = c.arrivals
+		if q := c.push(u); !slices.Contains(joined, q) {
+			joined = append(joined, q)
+		}
+	}
+	for _, q := range joined { // not before all are there: the first would go alone
+		c.dispatch(q)
+	}
 	return nil
 }
 
 // push puts a unit into its place. One that comes back from a lane has kept the place of its arrival.
 func (c *Committer) push(u *unit) *queue {
 	q := c.queueOf(u.homes)
-	w := q.waiting[u.priority]
+	w := q.waiting[u.call.priority]
 	i := len(w)
 	if i > 0 && w[i-1].arrival > u.arrival {
 		i, _ = slices.BinarySearchFunc(w, u.arrival, func(v *unit, arrival int64) int { return cmp.Compare(v.arrival, arrival) })
 	}
-	q.waiting[u.priority] = slices.Insert(w, i, u)
+	q.waiting[u.call.priority] = slices.Insert(w, i, u)
 	u.place = waits
 	c.wait(len(u.batch.Commands))
 	return q
@@ -83,11 +92,22 @@ func (c *Committer) wait(commands int) {
 	c.o.Metrics.waiting.Set(float64(c.waiting))
 }
 
-// leave takes a unit out whose caller has gone away, unless it is in flight already. What is left of it in the queue goes with the next
-// group, or when such remains are as many as commands may wait.
-func (c *Committer) leave(u *unit) {
+// leave takes the units out whose caller has gone away, but for those in flight. What is left of them in the queue goes with the next group,
+// or when such remains are as many as commands may wait.
+func (c *Committer) leave(k *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, u := range k.units {
+		c.drop(u)
+	}
+	if c.inFlight == 0 { // nobody else will look at what waited for these
+		c.dispatchAll()
+	}
+	c.idle.Broadcast()
+}
+
+// drop keeps a unit from being taken, now or when it comes back from a lane.
+func (c *Committer) drop(u *unit) {
 	if u.place == waits {
 		c.wait(-len(u.batch.Commands))
 		c.left++
@@ -97,10 +117,6 @@ func (c *Committer) leave(u *unit) {
 	if c.left > c.o.MaxQueue {
 		c.sweepOut()
 	}
-	if c.inFlight == 0 { // nobody else will look at what waited for this one
-		c.dispatchAll()
-	}
-	c.idle.Broadcast()
 }
 
 func (c *Committer) sweepOut() {
@@ -144,7 +160,7 @@ func (c *Committer) take(q *queue) []*unit {
 		kept := q.waiting[p][:0]
 		full := false
 		for i, u := range q.waiting[p] {
-			if u.place == gone || u.ctx.Err() != nil {
+			if u.place == gone || u.call.ctx.Err() != nil {
 				continue
 			}
 			if full = size >= c.o.MaxGroup || size > 0 && size+len(u.batch.Commands) > c.o.MaxGroup; full {
@@ -202,7 +218,7 @@ func (r *rivals) pass(p int, arrival int64) {
 	for i, q := range r.of.rivals {
 		w := q.waiting[p]
 		for ; r.next[i] < len(w) && w[r.next[i]].arrival < arrival; r.next[i]++ {
-			if u := w[r.next[i]]; u.place == waits && u.ctx.Err() == nil {
+			if u := w[r.next[i]]; u.place == waits && u.call.ctx.Err() == nil {
 				r.add(u)
 			}
 		}

@@ -3,7 +3,6 @@ package commit
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -20,8 +19,7 @@ type player struct {
 	c        *Committer
 	script   []byte
 	alive    []*unit // that wait and whose callers are there
-	cancel   map[*unit]func()
-	left     map[*unit]bool
+	cancel   map[*call]func()
 	inFlight [][]*unit
 }
 
@@ -43,7 +41,7 @@ func FuzzTake(f *testing.F) {
 		f.Add(script)
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
-		p := &player{t: t, c: New(nil, Options{}), script: script[:min(len(script), 2000)], cancel: map[*unit]func(){}, left: map[*unit]bool{}}
+		p := &player{t: t, c: New(nil, Options{}), script: script[:min(len(script), 2000)], cancel: map[*call]func(){}}
 		p.c.o.Lanes = 0
 		p.c.o.MaxGroup, p.c.o.MaxQueue = 1+p.next(6), 1+p.next(40)
 		for len(p.script) > 0 {
@@ -76,43 +74,50 @@ func FuzzTake(f *testing.F) {
 	})
 }
 
-// arrive lets a unit of one to three commands come, on accounts of eu (0 to 3), of us (4 to 7) or of both.
+// arrive lets a call come: of up to three units with up to three commands each, on accounts of eu (0 to 3), of us (4 to 7) or of both.
 func (p *player) arrive() {
 	ctx, cancel := context.WithCancel(context.Background())
-	u := &unit{ctx: ctx, batch: ledger.Batch{Commands: make([]ledger.Command, 1+p.next(3))}, done: make(chan struct{})}
-	u.priority = ledger.Priority(p.next(int(ledger.Priorities)))
-	homes := map[id.Home]bool{}
+	k := &call{ctx: ctx, priority: ledger.Priority(p.next(int(ledger.Priorities))), done: make(chan struct{})}
 	for range 1 + p.next(3) {
-		n := p.next(8)
-		homes[[]id.Home{"eu", "us"}[n/4]] = true
-		u.resources = append(u.resources, resource{ref: ledger.Ref{Account: id.Account(fmt.Sprint(n))}})
+		k.units = append(k.units, p.unit(k))
 	}
-	u.homes = slices.Sorted(maps.Keys(homes))
-	if p.c.enqueue(u) != nil {
-		if p.c.waiting+len(u.batch.Commands) <= p.c.o.MaxQueue {
-			p.t.Fatalf("refused, and only %d commands wait", p.c.waiting)
+	before := p.c.waiting
+	if p.c.enqueue(k) != nil {
+		if p.c.waiting+k.commands() <= p.c.o.MaxQueue || p.c.waiting != before {
+			p.t.Fatalf("refused, and only %d commands waited; now %d", before, p.c.waiting)
 		}
 		cancel()
 		return
 	}
-	p.cancel[u] = cancel
-	p.alive = append(p.alive, u)
+	p.cancel[k] = cancel
+	p.alive = append(p.alive, k.units...)
 	p.count()
 }
 
-// leave ends the context of a unit that waits; sometimes the committer has not heard of it before the next group is taken.
+func (p *player) unit(k *call) *unit {
+	u := &unit{call: k, batch: ledger.Batch{Commands: make([]ledger.Command, 1+p.next(3))}}
+	homes := map[id.Home]bool{}
+	for range 1 + p.next(3) {
+		n := p.next(8)
+		homes[[]id.Home{"eu", "us"}[n/4]] = true
+		u.resources = append(u.resources, resource(n))
+	}
+	u.homes = slices.Sorted(maps.Keys(homes))
+	return u
+}
+
+// leave ends the context of a call of which units wait; sometimes the committer has not heard of it before the next group is taken.
 func (p *player) leave() {
 	if len(p.alive) == 0 {
 		return
 	}
-	i := p.next(len(p.alive))
-	u := p.alive[i]
-	p.alive = slices.Delete(p.alive, i, i+1)
-	p.cancel[u]()
+	k := p.alive[p.next(len(p.alive))].call
+	p.alive = slices.DeleteFunc(p.alive, func(u *unit) bool { return u.call == k })
+	p.cancel[k]()
 	if p.next(2) == 0 {
 		p.take()
 	}
-	p.c.leave(u)
+	p.c.leave(k)
 	p.count()
 }
 
@@ -129,9 +134,10 @@ func (p *player) release() {
 		}
 	}
 	if p.next(4) == 1 {
-		u := group[p.next(len(group))]
-		p.c.push(u)
-		p.alive = append(p.alive, u)
+		if u := group[p.next(len(group))]; u.place != gone {
+			p.c.push(u)
+			p.alive = append(p.alive, u)
+		}
 	}
 	p.count()
 }
@@ -147,7 +153,7 @@ func (p *player) count() {
 }
 
 func before(a, b *unit) int {
-	return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.arrival, b.arrival))
+	return cmp.Or(cmp.Compare(a.call.priority, b.call.priority), cmp.Compare(a.arrival, b.arrival))
 }
 
 func meet(a, b *unit) bool {

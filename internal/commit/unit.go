@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,25 +14,22 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
-// unit is a batch on its way through a queue. The lock of the committer guards the place; what else changes belongs to the lane that has
-// the unit, until done is closed.
+// unit is what is decided in one go: a command of a call, or all of them where they belong together. The lock of the committer guards the
+// place; what else changes belongs to the lane that has the unit, until it is answered.
 type unit struct {
-	ctx       context.Context //nolint:containedctx // the deadline of a waiting caller is part of what waits
+	call      *call
 	batch     ledger.Batch
 	touched   [][]ledger.Ref // accounts of each command
 	ledgers   map[id.Ledger]ledger.Ledger
 	resources []resource
 	homes     []id.Home
-	priority  ledger.Priority
 	arrival   int64
-	queued    time.Time
 	place     place
 
 	missing []ledger.Ref  // accounts behind a target that came to be after the unit was looked at
 	tried   [][]time.Time // of each command: when its answer was recorded by attempts that got no word from the server whether it stayed
 	results []ledger.Result
 	err     error
-	done    chan struct{}
 }
 
 // place is where a unit is.
@@ -42,69 +41,72 @@ const (
 	gone // its caller went away while it waited
 )
 
-// resource is what two groups in flight may not share: an account, or a key.
-type resource struct {
-	ref ledger.Ref
-	key id.Transaction
+// resource is what two groups in flight may not share: an account, or a key. It is a hash, because each look at the queue asks for thousands of
+// them; of two that have the same one by accident one waits for the other without need.
+type resource uint64
+
+var resources = maphash.MakeSeed()
+
+func resourceOf[T ledger.Ref | id.Transaction](v T) resource {
+	return resource(maphash.Comparable(resources, v))
 }
 
-// unit looks up what has to be known before a batch can wait: its ledgers, and the accounts behind its targets.
-func (c *Committer) unit(ctx context.Context, batch ledger.Batch) (*unit, error) {
+// unit looks up what has to be known before a batch can wait: its ledgers, and the accounts behind its targets. It tells whether all targets
+// are known, which are rows that are there or earlier commands of the batch itself.
+func (c *Committer) unit(ctx context.Context, k *call, batch ledger.Batch) (u *unit, known bool, err error) {
 	n := len(batch.Commands)
 	if n == 0 || n > ledger.MaxBatch {
-		return nil, errs.Invalid("commands", fmt.Sprintf("a batch has 1 to %d commands", ledger.MaxBatch))
+		return nil, false, errs.Invalid("commands", fmt.Sprintf("a batch has 1 to %d commands", ledger.MaxBatch))
 	}
-	u := &unit{
-		ctx: ctx, batch: batch, touched: make([][]ledger.Ref, n), ledgers: make(map[id.Ledger]ledger.Ledger, 1),
-		priority: ledger.Other, done: make(chan struct{}),
-	}
+	u = &unit{call: k, batch: batch, touched: make([][]ledger.Ref, n), ledgers: make(map[id.Ledger]ledger.Ledger, 1)}
 	now := c.o.Now()
 	var aimed []ledger.Command
 	for i, command := range batch.Commands {
 		if err := command.Validate(now); err != nil {
-			return nil, at(err, i, n)
+			return nil, false, at(err, i, n)
 		}
-		u.touched[i], u.priority = command.Touches(nil), min(u.priority, command.Kind.Priority())
+		u.touched[i], k.priority = command.Touches(nil), min(k.priority, command.Kind.Priority())
 		if err := u.learn(ctx, c.store, command.Ledger, u.touched[i]); err != nil {
-			return nil, at(err, i, n)
+			return nil, false, at(err, i, n)
 		}
 		if !command.Target.IsZero() {
 			aimed = append(aimed, command)
 		}
 	}
-	if len(aimed) > 0 {
-		behind, err := c.store.Behind(ctx, aimed)
-		if err != nil {
-			return nil, err
-		}
-		if err := u.aim(ctx, c.store, behind); err != nil {
-			return nil, err
-		}
+	if len(aimed) == 0 {
+		return u, true, nil
 	}
-	u.claim()
-	return u, nil
+	behind, err := c.store.Behind(ctx, aimed)
+	if err != nil {
+		return nil, false, err
+	}
+	known, err = u.aim(ctx, c.store, behind)
+	return u, known, err
 }
 
 // aim adds the accounts behind targets. A target may be an earlier command of the batch itself.
-func (u *unit) aim(ctx context.Context, store Store, behind map[id.Transaction][]ledger.Ref) error {
+func (u *unit) aim(ctx context.Context, store Store, behind map[id.Transaction][]ledger.Ref) (known bool, err error) {
+	known = true
 	made := make(map[id.Transaction][]ledger.Ref, len(u.batch.Commands))
 	for i, command := range u.batch.Commands {
-		refs, known := behind[command.Target]
-		if !known {
-			refs = made[command.Target]
+		refs, found := behind[command.Target]
+		if !found {
+			refs, found = made[command.Target]
 		}
+		known = known && (found || command.Target.IsZero())
 		u.touched[i] = append(u.touched[i], refs...)
 		if err := u.learn(ctx, store, command.Ledger, refs); err != nil {
-			return at(err, i, len(u.batch.Commands))
+			return false, at(err, i, len(u.batch.Commands))
 		}
 		made[command.ID()] = u.touched[i]
 	}
-	return nil
+	return known, nil
 }
 
 // touch adds accounts that were found to be behind a target.
 func (u *unit) touch(ctx context.Context, store Store, refs []ledger.Ref) error {
 	u.touched[0] = append(u.touched[0], refs...) // it does not matter of which command they are
+	u.ledgers = maps.Clone(u.ledgers)            // other units of the call, in other lanes, read the same
 	return u.learn(ctx, store, u.batch.Commands[0].Ledger, refs)
 }
 
@@ -135,22 +137,30 @@ func (u *unit) learnOne(ctx context.Context, store Store, name id.Ledger) error 
 
 // claim names the resources and the homes of the unit.
 func (u *unit) claim() {
-	u.resources = u.resources[:0]
-	for i, command := range u.batch.Commands {
-		u.resources = append(u.resources, resource{key: command.ID()})
-		if !command.Target.IsZero() {
-			u.resources = append(u.resources, resource{key: command.Target})
-		}
-		for _, ref := range u.touched[i] {
-			u.resources = append(u.resources, resource{ref: ref})
-		}
+	size := 2 * len(u.batch.Commands)
+	for _, refs := range u.touched {
+		size += len(refs)
 	}
-	u.homes = u.homes[:0]
-	for _, l := range u.ledgers {
-		u.homes = append(u.homes, l.Home)
+	u.resources, u.homes = slices.Grow(u.resources[:0], size), nil
+	for i, command := range u.batch.Commands {
+		u.resources = append(u.resources, resourceOf(command.ID()))
+		if !command.Target.IsZero() {
+			u.resources = append(u.resources, resourceOf(command.Target))
+		}
+		u.liveAt(command.Ledger)
+		for _, ref := range u.touched[i] {
+			u.resources = append(u.resources, resourceOf(ref))
+			u.liveAt(ref.Ledger)
+		}
 	}
 	slices.Sort(u.homes)
-	u.homes = slices.Compact(u.homes)
+}
+
+// liveAt adds the home of a ledger.
+func (u *unit) liveAt(name id.Ledger) {
+	if home := u.ledgers[name].Home; !slices.Contains(u.homes, home) {
+		u.homes = append(u.homes, home)
+	}
 }
 
 // needs is what has to be loaded to execute the units.
@@ -214,7 +224,7 @@ func (u *unit) fail(err error) {
 		err = errs.ErrUnavailable.Because(err)
 	}
 	u.results, u.err = nil, err
-	close(u.done)
+	u.call.ended(err)
 }
 
 // at says which command of a batch an error is about.

@@ -96,3 +96,22 @@ var (
 	ErrHomeNotFound         = New(NotFound, ReasonHomeNotFound, "there is no such home")
 	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
 )
+
+// CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
+// Internal.
+func CodeOf(r Reason) Code {
+	if r == ReasonInvalidArgument {
+		return InvalidArgument
+	}
+	for _, e := range []*Error{
+		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
+		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
+		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
+		ErrNotYetSearchable,
+	} {
+		if e.Reason == r {
+			return e.Code
+		}
+	}
+	return Internal
+}
