@@ -1,0 +1,3 @@
+package event
+
+//go:generate go test -count=1 -run "^Test(Schemas|Examples|Readme)_" . -update
