@@ -9,6 +9,7 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
 // Mapping says how the rows of a file become commands. ParseMapping and LoadMapping make one. It never changes and is safe for concurrent
@@ -34,7 +35,7 @@ type Mapping struct {
 // column is one that a mapping mentions, and where it does so first.
 type column struct {
 	name string
-	at   position
+	at   yamltree.Position
 }
 
 // accountRule names an account and the terms on which it is opened.
@@ -109,7 +110,7 @@ func LoadMapping(path string) (Mapping, error) {
 		return Mapping{}, fmt.Errorf("read mapping: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1)) // one byte more than ParseMapping takes: an endless file is refused by its size
+	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1)) // one byte more than ParseMapping takes: an endless file is refused by its size
 	if err != nil {
 		return Mapping{}, fmt.Errorf("read mapping %s: %w", path, err)
 	}
@@ -128,11 +129,6 @@ func limit(text string, a money.Asset) (ledger.Limit, error) {
 	return ledger.AtLimit(amount), nil
 }
 
-// position is a place in a mapping file, from 1.
-type position struct {
-	line, column int
-}
-
 // bind finds the columns of the mapping in those of a file.
 func (m Mapping) bind(header []string) ([]int, error) {
 	where := make(map[string]int, len(header))
@@ -147,11 +143,11 @@ func (m Mapping) bind(header []string) ([]int, error) {
 	for i, c := range m.columns {
 		place, found := where[c.name]
 		if at[i] = place; !found {
-			return nil, fmt.Errorf("%s:%d:%d: the file has no column %q; it has %s", m.file, c.at.line, c.at.column, c.name, quoted(header))
+			return nil, fmt.Errorf("%s:%s: the file has no column %q; it has %s", m.file, c.at, c.name, quoted(header))
 		}
 		if twice[c.name] {
-			return nil, fmt.Errorf("%s:%d:%d: the file has several columns %q; name them apart with csv.columns, and skip the header with csv.skip_lines: 1",
-				m.file, c.at.line, c.at.column, c.name)
+			return nil, fmt.Errorf("%s:%s: the file has several columns %q; name them apart with csv.columns, and skip the header with csv.skip_lines: 1",
+				m.file, c.at, c.name)
 		}
 	}
 	return at, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
 func TestLoadMapping_ReadsEveryMappingThatWeShip(t *testing.T) {
@@ -80,7 +81,7 @@ func TestRun_LoadsTheExportsOfOthers(t *testing.T) {
 func TestParseMapping_SaysWhereAndHowToMend(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"name: berka", "name: Berka 1", `4:7: name is "Berka 1"; write 1 to 32 of a-z 0-9 -, starting with a letter; it is a part of every idempotency key, so keep it`},
-		{"name: berka", "nmae: berka", `4:1: a mapping has no field "nmae"; the fields are name, id, date, amount, asset, account, counter, csv, skip, direction, reason, reference, metadata
+		{"name: berka", "nome: berka", `4:1: a mapping has no field "nome"; the fields are name, id, date, amount, asset, account, counter, csv, skip, direction, reason, reference, metadata
 4:1: a mapping has no name; add the field name`},
 		{"name: berka", "name: berka\nname: again", `5:1: name is there twice, first with the value in line 4; keep one`},
 		{`delimiter: ";"`, `delimiter: ";;"`, `7:14: delimiter is ";;"; write one character in quotes, such as ";", or tab`},
@@ -138,9 +139,9 @@ func TestParseMapping_SaysWhereAndHowToMend(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                              "m.yaml:1:1: the file is empty; write name, id, date, amount, asset, account and counter",
-		"# nothing":                     "m.yaml:1:1: the file is empty; write name, id, date, amount, asset, account and counter",
-		strings.Repeat(" ", MaxBytes+1): "m.yaml:1:1: the file is too large; a mapping has at most 16384 bytes",
+		"":                                       "m.yaml:1:1: the file is empty; write name, id, date, amount, asset, account and counter",
+		"# nothing":                              "m.yaml:1:1: the file is empty; write name, id, date, amount, asset, account and counter",
+		strings.Repeat(" ", yamltree.MaxBytes+1): "m.yaml:1:1: the file is too large; a mapping has at most 16384 bytes",
 	} {
 		if _, err := ParseMapping("m.yaml", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%.20q: %v, want %s", text, err, want)

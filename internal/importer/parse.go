@@ -1,63 +1,42 @@
 package importer
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
-
-// MaxBytes bounds a mapping file. The shipped one has 4 KiB; the YAML parser takes time by the square of the nesting, so the bound is what
-// keeps a hostile file harmless.
-const MaxBytes = 16 << 10
 
 // ParseMapping reads a mapping file. file is what errors call it, as in berka.yaml:7:3. All that is wrong with the file comes back at
 // once, a line each, with a sentence that says how to mend it.
 func ParseMapping(file string, data []byte) (Mapping, error) {
-	if len(data) > MaxBytes {
-		return Mapping{}, fmt.Errorf("%s:1:1: the file is too large; a mapping has at most %d bytes", file, MaxBytes)
-	}
-	tree, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // the reader names duplicates itself, in its own words
+	tree, root, err := yamltree.Parse(file, data, kind)
 	if err != nil {
-		return Mapping{}, syntaxError(file, err)
+		return Mapping{}, err
 	}
-	r := &reader{file: file}
-	m := r.mapping(tree)
-	if err := r.err(); err != nil {
+	r := &reader{Reader: tree}
+	m := r.mapping(root)
+	if err := r.Err(); err != nil {
 		return Mapping{}, err
 	}
 	m.file, m.columns = file, r.columns
 	return m, nil
 }
 
-// syntaxError turns what the YAML parser says into one line: file:line:column: message.
-func syntaxError(file string, err error) error {
-	var at yaml.Error
-	if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
-		p := at.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: this is not YAML: %s", file, p.Line, p.Column, at.GetMessage())
-	}
-	return fmt.Errorf("%s:1:1: this is not YAML: %s", file, clip(err.Error()))
-}
-
 // mapping reads the whole file, each part as far as it can be.
-func (r *reader) mapping(tree *ast.File) Mapping {
-	root := r.root(tree)
+func (r *reader) mapping(root ast.Node) Mapping {
 	if root == nil {
 		return Mapping{}
 	}
-	f, _ := r.fields(root, "a mapping", []string{"name", "id", "date", "amount", "asset", "account", "counter"},
+	f, _ := r.Fields(root, "a mapping", []string{"name", "id", "date", "amount", "asset", "account", "counter"},
 		[]string{"csv", "skip", "direction", "reason", "reference", "metadata"})
 	m := Mapping{dialect: dialect{delimiter: ','}}
 	for _, part := range []struct {
@@ -88,11 +67,11 @@ func (r *reader) mapping(tree *ast.File) Mapping {
 }
 
 func (r *reader) mappingName(n ast.Node) string {
-	s, ok := text(n)
+	s, ok := yamltree.Text(n)
 	if home, err := id.ParseHome(s); ok && err == nil { // the same letters do
 		return string(home)
 	}
-	r.complain(n, "name is %s; write 1 to 32 of a-z 0-9 -, starting with a letter; it is a part of every idempotency key, so keep it", describe(n))
+	r.Complain(n, "name is %s; write 1 to 32 of a-z 0-9 -, starting with a letter; it is a part of every idempotency key, so keep it", yamltree.Describe(n))
 	return ""
 }
 
@@ -100,22 +79,22 @@ func (r *reader) mappingName(n ast.Node) string {
 func (r *reader) identity(n ast.Node, what string) template {
 	t := r.template(n, what)
 	if len(t) > 0 && !slices.ContainsFunc(t, func(p part) bool { return p.column != literal }) {
-		r.complain(n, "%s is the same for every row; name a column in it: \"{column}\"", what)
+		r.Complain(n, "%s is the same for every row; name a column in it: \"{column}\"", what)
 	}
 	return t
 }
 
 func (r *reader) date(n ast.Node) dateRule {
 	d := dateRule{zone: time.UTC}
-	f, ok := r.fields(n, "date", []string{"value", "format"}, []string{"century", "timezone"})
+	f, ok := r.Fields(n, "date", []string{"value", "format"}, []string{"century", "timezone"})
 	if !ok {
 		return d
 	}
 	d.value = r.template(f["value"], "date.value")
-	format, ok := text(f["format"])
+	format, ok := yamltree.Text(f["format"])
 	var err error
 	if d.format, err = parseDateFormat(format); !ok || err != nil {
-		r.complain(f["format"], "format is %s; %v", describe(f["format"]), err)
+		r.Complain(f["format"], "format is %s; %v", yamltree.Describe(f["format"]), err)
 		return d
 	}
 	d.century = r.century(f["century"], f["format"], d.format.has('y'))
@@ -124,49 +103,49 @@ func (r *reader) date(n ast.Node) dateRule {
 		return d
 	}
 	if d.format.has('z') || d.format.has('s') {
-		r.complain(zone, "the format tells the instant by itself; leave timezone out")
+		r.Complain(zone, "the format tells the instant by itself; leave timezone out")
 		return d
 	}
-	name, ok := text(zone)
+	name, ok := yamltree.Text(zone)
 	if d.zone, err = time.LoadLocation(name); !ok || name == "" || name == "Local" || err != nil {
-		r.complain(zone, "timezone is %s; write a name such as UTC or Europe/Prague", describe(zone))
+		r.Complain(zone, "timezone is %s; write a name such as UTC or Europe/Prague", yamltree.Describe(zone))
 	}
 	return d
 }
 
 func (r *reader) century(n, format ast.Node, two bool) int {
 	if n == nil && two {
-		r.complain(format, "%%y is a year of two digits; add century: 1900 (93 is 1993), or any first year of a hundred, such as 1970 (69 is 2069)")
+		r.Complain(format, "%%y is a year of two digits; add century: 1900 (93 is 1993), or any first year of a hundred, such as 1970 (69 is 2069)")
 	}
 	if n == nil {
 		return 0
 	}
 	if !two {
-		r.complain(n, "century is for a format with %%y; leave it out")
+		r.Complain(n, "century is for a format with %%y; leave it out")
 	}
-	s, _ := scalar(n)
+	s, _ := yamltree.Scalar(n)
 	first, err := strconv.Atoi(s)
 	if err != nil || first < 1 || first > 9900 {
-		r.complain(n, "century is %s; write the first year of the hundred that two digits stand for, such as 1900 or 1970", describe(n))
+		r.Complain(n, "century is %s; write the first year of the hundred that two digits stand for, such as 1900 or 1970", yamltree.Describe(n))
 	}
 	return first
 }
 
 func (r *reader) asset(n ast.Node) assetRule {
-	s, ok := text(n)
+	s, ok := yamltree.Text(n)
 	if ok && strings.Contains(s, "{") {
 		return assetRule{code: r.template(n, "asset")}
 	}
 	a, err := money.ParseAsset(s)
 	if err != nil {
-		r.complain(n, "asset is %s; write a code and its decimal places, such as CZK/2, or the column that has the code, such as \"{currency}\"", describe(n))
+		r.Complain(n, "asset is %s; write a code and its decimal places, such as CZK/2, or the column that has the code, such as \"{currency}\"", yamltree.Describe(n))
 	}
 	return assetRule{constant: a}
 }
 
 func (r *reader) amount(n ast.Node) amountRule {
 	a := amountRule{decimal: '.'}
-	f, ok := r.fields(n, "amount", nil, []string{"value", "credit", "debit", "decimal", "thousands", "unit"})
+	f, ok := r.Fields(n, "amount", nil, []string{"value", "credit", "debit", "decimal", "thousands", "unit"})
 	if !ok {
 		return a
 	}
@@ -179,7 +158,7 @@ func (r *reader) amount(n ast.Node) amountRule {
 	case !one && in && out:
 		a.credit, a.debit = r.template(credit, "amount.credit"), r.template(debit, "amount.debit")
 	default:
-		r.complain(n, "amount has one column, as value, or two, as credit and debit; write the one or the others")
+		r.Complain(n, "amount has one column, as value, or two, as credit and debit; write the one or the others")
 	}
 	if d, there := f["decimal"]; there {
 		a.decimal = r.character(d, "decimal", ".,", `"." or ","`)
@@ -187,23 +166,23 @@ func (r *reader) amount(n ast.Node) amountRule {
 	if t, there := f["thousands"]; there {
 		a.thousands = r.character(t, "thousands", "., '_", `"," "." " " "'" or "_"`)
 		if a.thousands == a.decimal {
-			r.complain(t, "thousands and decimal are the same character; 1%c234 could mean two things", a.decimal)
+			r.Complain(t, "thousands and decimal are the same character; 1%c234 could mean two things", a.decimal)
 		}
 	}
 	if u, there := f["unit"]; there {
-		unit, _ := text(u)
+		unit, _ := yamltree.Text(u)
 		if a.minor = unit == "minor"; !a.minor && unit != "major" {
-			r.complain(u, "unit is %s; write major (12.34 is twelve and a bit) or minor (1234 is the same in cents)", describe(u))
+			r.Complain(u, "unit is %s; write major (12.34 is twelve and a bit) or minor (1234 is the same in cents)", yamltree.Describe(u))
 		}
 	}
 	return a
 }
 
 func (r *reader) character(n ast.Node, what, allowed, help string) rune {
-	s, _ := scalar(n)
+	s, _ := yamltree.Scalar(n)
 	c, size := utf8.DecodeRuneInString(s)
 	if s == "" || size != len(s) || !strings.ContainsRune(allowed, c) {
-		r.complain(n, "%s is %s; write one of %s", what, describe(n), help)
+		r.Complain(n, "%s is %s; write one of %s", what, yamltree.Describe(n), help)
 	}
 	return c
 }
@@ -211,41 +190,41 @@ func (r *reader) character(n ast.Node, what, allowed, help string) rune {
 func (r *reader) direction(n, amount ast.Node, twoColumns bool) directionRule {
 	if twoColumns {
 		if n != nil {
-			r.complain(n, "the amount has a column for each direction; leave direction out")
+			r.Complain(n, "the amount has a column for each direction; leave direction out")
 		}
 		return directionRule{}
 	}
 	if n == nil {
-		r.complain(amount, "nothing says which rows are credits; add direction: {column: type, credit: [IN], debit: [OUT]}, or direction: {positive: credit}")
+		r.Complain(amount, "nothing says which rows are credits; add direction: {column: type, credit: [IN], debit: [OUT]}, or direction: {positive: credit}")
 		return directionRule{}
 	}
-	f, ok := r.fields(n, "direction", nil, []string{"column", "credit", "debit", "positive"})
+	f, ok := r.Fields(n, "direction", nil, []string{"column", "credit", "debit", "positive"})
 	if !ok {
 		return directionRule{}
 	}
 	if positive, there := f["positive"]; there {
 		if len(f) > 1 {
-			r.complain(n, "direction comes from the sign, as positive, or from a column, with credit and debit; write the one or the other")
+			r.Complain(n, "direction comes from the sign, as positive, or from a column, with credit and debit; write the one or the other")
 		}
 		return directionRule{positive: r.side(positive, "positive")}
 	}
 	if f["column"] == nil || f["credit"] == nil || f["debit"] == nil {
-		r.complain(n, "direction needs column, credit and debit: the column, and its values that credit and that debit the account")
+		r.Complain(n, "direction needs column, credit and debit: the column, and its values that credit and that debit the account")
 		return directionRule{}
 	}
 	d := directionRule{byColumn: true, column: r.columnName(f["column"]), credit: r.scalars(f["credit"], "credit"), debit: r.scalars(f["debit"], "debit")}
 	for _, both := range d.credit {
 		if slices.Contains(d.debit, both) {
-			r.complain(f["debit"], "%q is a credit and a debit; keep it on one side", both)
+			r.Complain(f["debit"], "%q is a credit and a debit; keep it on one side", both)
 		}
 	}
 	return d
 }
 
 func (r *reader) columnName(n ast.Node) int {
-	s, ok := scalar(n)
+	s, ok := yamltree.Scalar(n)
 	if s = strings.TrimSpace(s); !ok || s == "" || strings.ContainsAny(s, "{}|") {
-		r.complain(n, "column is %s; write the name of a column, without braces", describe(n))
+		r.Complain(n, "column is %s; write the name of a column, without braces", yamltree.Describe(n))
 		return 0
 	}
 	return r.column(n, s)
@@ -253,9 +232,9 @@ func (r *reader) columnName(n ast.Node) int {
 
 func (r *reader) side(n ast.Node, what string) ledger.Side {
 	var s ledger.Side
-	name, _ := text(n)
+	name, _ := yamltree.Text(n)
 	if err := s.UnmarshalText([]byte(name)); err != nil {
-		r.complain(n, "%s is %s; write debit or credit", what, describe(n))
+		r.Complain(n, "%s is %s; write debit or credit", what, yamltree.Describe(n))
 	}
 	return s
 }

@@ -9,11 +9,12 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
 func (r *reader) dialect(n ast.Node) dialect {
 	d := dialect{delimiter: ','}
-	f, ok := r.fields(n, "csv", nil, []string{"delimiter", "quotes", "comment", "skip_lines", "columns", "encoding"})
+	f, ok := r.Fields(n, "csv", nil, []string{"delimiter", "quotes", "comment", "skip_lines", "columns", "encoding"})
 	if !ok {
 		return d
 	}
@@ -22,20 +23,20 @@ func (r *reader) dialect(n ast.Node) dialect {
 	}
 	if v, there := f["comment"]; there {
 		if d.comment = r.delimiter(v, "comment"); d.comment == d.delimiter {
-			r.complain(v, "comment and delimiter are the same character; choose two")
+			r.Complain(v, "comment and delimiter are the same character; choose two")
 		}
 	}
 	if v, there := f["quotes"]; there {
-		quotes, _ := text(v)
+		quotes, _ := yamltree.Text(v)
 		if d.lazy = quotes == "lazy"; !d.lazy && quotes != "strict" {
-			r.complain(v, "quotes is %s; write strict, or lazy for a file with quotes inside of fields that are not doubled", describe(v))
+			r.Complain(v, "quotes is %s; write strict, or lazy for a file with quotes inside of fields that are not doubled", yamltree.Describe(v))
 		}
 	}
 	if v, there := f["skip_lines"]; there {
-		s, _ := scalar(v)
+		s, _ := yamltree.Scalar(v)
 		lines, err := strconv.Atoi(s)
 		if err != nil || lines < 0 || lines > 1000 {
-			r.complain(v, "skip_lines is %s; write how many lines stand before the header, 0 to 1000", describe(v))
+			r.Complain(v, "skip_lines is %s; write how many lines stand before the header, 0 to 1000", yamltree.Describe(v))
 		}
 		d.skipLines = lines
 	}
@@ -43,28 +44,28 @@ func (r *reader) dialect(n ast.Node) dialect {
 		d.columns = r.scalars(v, "columns")
 	}
 	if v, there := f["encoding"]; there {
-		if encoding, _ := text(v); !strings.EqualFold(encoding, "utf-8") {
-			r.complain(v, "encoding is %s; only utf-8 is read; convert the file first: iconv -f WINDOWS-1250 -t UTF-8", describe(v))
+		if encoding, _ := yamltree.Text(v); !strings.EqualFold(encoding, "utf-8") {
+			r.Complain(v, "encoding is %s; only utf-8 is read; convert the file first: iconv -f WINDOWS-1250 -t UTF-8", yamltree.Describe(v))
 		}
 	}
 	return d
 }
 
 func (r *reader) delimiter(n ast.Node, what string) rune {
-	s, _ := scalar(n)
+	s, _ := yamltree.Scalar(n)
 	if s == "tab" {
 		s = "\t"
 	}
 	c, size := utf8.DecodeRuneInString(s)
 	if s == "" || size != len(s) || strings.ContainsRune("\"\r\n\x00{}\uFFFD", c) {
-		r.complain(n, "%s is %s; write one character in quotes, such as \";\", or tab", what, describe(n))
+		r.Complain(n, "%s is %s; write one character in quotes, such as \";\", or tab", what, yamltree.Describe(n))
 	}
 	return c
 }
 
 func (r *reader) skips(n ast.Node) []when {
 	var all []when
-	for _, item := range r.list(n, "skip") {
+	for _, item := range r.List(n, "skip") {
 		if w := r.when(item, "skip"); len(w) > 0 {
 			all = append(all, w)
 		}
@@ -74,16 +75,16 @@ func (r *reader) skips(n ast.Node) []when {
 
 // when reads conditions: columns and the values that they may have.
 func (r *reader) when(n ast.Node, what string) when {
-	pairs, ok := pairsOf(n)
+	pairs, ok := yamltree.Pairs(n)
 	if !ok || len(pairs) == 0 {
-		r.complain(n, "%s is %s; write columns and their values: {type: [FEE, TAX]}, \"\" for an empty one, \"*\" for any other", what, describe(n))
+		r.Complain(n, "%s is %s; write columns and their values: {type: [FEE, TAX]}, \"\" for an empty one, \"*\" for any other", what, yamltree.Describe(n))
 		return nil
 	}
 	var w when
 	for _, pair := range pairs {
-		name, ok := scalar(pair.Key)
+		name, ok := yamltree.Scalar(pair.Key)
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			r.complain(pair.Key, "%s has no column %s; write the name of a column", what, describe(pair.Key))
+			r.Complain(pair.Key, "%s has no column %s; write the name of a column", what, yamltree.Describe(pair.Key))
 			continue
 		}
 		w = append(w, condition{column: r.column(pair.Key, name), values: r.scalars(pair.Value, what+" "+clip(name))})
@@ -93,7 +94,7 @@ func (r *reader) when(n ast.Node, what string) when {
 
 // accountTerms reads how an account is named and opened, and returns the fields for what else they say.
 func (r *reader) accountTerms(n ast.Node, what string, asset assetRule, more ...string) (accountRule, map[string]ast.Node) {
-	f, ok := r.fields(n, what, []string{"id", "normal"}, append([]string{"floor", "ceiling", "metadata"}, more...))
+	f, ok := r.Fields(n, what, []string{"id", "normal"}, append([]string{"floor", "ceiling", "metadata"}, more...))
 	if !ok {
 		return accountRule{}, f
 	}
@@ -112,13 +113,13 @@ func (r *reader) accountTerms(n ast.Node, what string, asset assetRule, more ...
 
 // bound checks a floor or a ceiling as far as the asset is known.
 func (r *reader) bound(n ast.Node, what string, asset assetRule) string {
-	s, ok := scalar(n)
+	s, ok := yamltree.Scalar(n)
 	a := asset.constant
 	if asset.code != nil {
 		a = money.Asset{Scale: money.MaxScale}
 	}
 	if _, err := a.ParseDecimal(s); !ok || err != nil {
-		r.complain(n, "%s is %s; write an amount of the asset with a decimal point, such as 0 or -500.00", what, describe(n))
+		r.Complain(n, "%s is %s; write an amount of the asset with a decimal point, such as 0 or -500.00", what, yamltree.Describe(n))
 	}
 	return s
 }
@@ -126,9 +127,9 @@ func (r *reader) bound(n ast.Node, what string, asset assetRule) string {
 func (r *reader) counters(n ast.Node, asset assetRule) []counterRule {
 	var all []counterRule
 	open := false
-	for _, item := range r.list(n, "counter") {
+	for _, item := range r.List(n, "counter") {
 		if open {
-			r.complain(item, "a rule without when comes before this one and takes every row; move it to the end")
+			r.Complain(item, "a rule without when comes before this one and takes every row; move it to the end")
 			break
 		}
 		terms, f := r.accountTerms(item, "counter", asset, "when")
@@ -150,12 +151,12 @@ func (r *reader) reasons(n ast.Node) []reasonRule {
 	}
 	var all []reasonRule
 	open := false
-	for _, item := range r.list(n, "reason") {
+	for _, item := range r.List(n, "reason") {
 		if open {
-			r.complain(item, "a rule without when comes before this one and takes every row; move it to the end")
+			r.Complain(item, "a rule without when comes before this one and takes every row; move it to the end")
 			break
 		}
-		f, ok := r.fields(item, "reason", []string{"use"}, []string{"when"})
+		f, ok := r.Fields(item, "reason", []string{"use"}, []string{"when"})
 		if !ok {
 			continue
 		}
@@ -172,19 +173,19 @@ func (r *reader) reasons(n ast.Node) []reasonRule {
 
 // pairs reads metadata: texts with columns in them.
 func (r *reader) pairs(n ast.Node, what string) []pair {
-	nodes, ok := pairsOf(n)
+	nodes, ok := yamltree.Pairs(n)
 	if !ok || len(nodes) == 0 {
-		r.complain(n, "%s is %s; write names and texts: {branch: \"{branch}\"}", what, describe(n))
+		r.Complain(n, "%s is %s; write names and texts: {branch: \"{branch}\"}", what, yamltree.Describe(n))
 		return nil
 	}
 	all := make([]pair, 0, len(nodes))
 	seen := ledger.Metadata{}
 	for _, node := range nodes {
-		key, ok := scalar(node.Key)
+		key, ok := yamltree.Scalar(node.Key)
 		_, twice := seen[key]
 		seen[key] = ""
 		if err := seen.Validate(what); !ok || twice || err != nil {
-			r.complain(node.Key, "%s %s is twice there, too long or one too many; write up to %d names of up to 64 characters, each once", what, describe(node.Key), ledger.MaxMetadata)
+			r.Complain(node.Key, "%s %s is twice there, too long or one too many; write up to %d names of up to 64 characters, each once", what, yamltree.Describe(node.Key), ledger.MaxMetadata)
 			return all
 		}
 		all = append(all, pair{key: key, value: r.template(node.Value, what+" "+clip(key))})

@@ -115,8 +115,8 @@ func (t Topology) checkHomes(ctx context.Context, conn Execer, database string) 
 }
 
 func sqlMapping(database string) string {
-	tables := make([]string, len(moneyTables))
-	for i, table := range moneyTables {
+	tables := make([]string, len(homeTables))
+	for i, table := range homeTables {
 		tables[i] = literal(table)
 	}
 	return `SELECT table_name, coalesce(generation_expression, '') FROM ` + ident(database) + `.information_schema.columns

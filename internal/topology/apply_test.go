@@ -41,7 +41,7 @@ func (c *cluster) Exec(_ context.Context, sql string, _ ...any) (pgconn.CommandT
 		return pgconn.CommandTag{}, errBroken
 	}
 	c.ran = append(c.ran, sql)
-	for _, table := range moneyTables {
+	for _, table := range homeTables {
 		if _, expression, found := strings.Cut(sql, `"`+table+`" ADD COLUMN IF NOT EXISTS "crdb_region" `); found && c.columns[table] == "" {
 			_, expression, _ = strings.Cut(expression, "AS (")
 			expression, _, _ = strings.Cut(expression, ") STORED")
@@ -157,20 +157,32 @@ func TestApply_RefusesBeforeItChangesAnything(t *testing.T) {
 		change func(*cluster)
 		want   string
 	}{
-		{"a region is missing", func(c *cluster) { c.regions = all[:2] },
-			"topology three-continents needs regions that the cluster lacks: asia-northeast1 (it has us-east1, europe-west1); start nodes there with --locality=region=asia-northeast1,zone=… and try again"},
-		{"no localities", func(c *cluster) { c.regions = nil },
-			"topology three-continents needs regions that the cluster lacks: us-east1, europe-west1, asia-northeast1 (it has none); start nodes there with --locality=region=us-east1,zone=… and try again"},
-		{"a ledger without a region", func(c *cluster) { c.homes = []string{"eu", "mars", "moon"} },
-			"database meridian has ledgers in homes that topology three-continents does not list: mars, moon; add them under homes"},
-		{"another database", func(c *cluster) { c.version = "PostgreSQL 15.14" },
-			`"PostgreSQL 15.14" is no version of CockroachDB; write it as in 26.2`},
-		{"another mapping", func(c *cluster) {
-			c.columns["entry"] = "CASE home WHEN 'eu' THEN 'us-east1' WHEN 'us' THEN 'us-east1' END"
+		{
+			"a region is missing", func(c *cluster) { c.regions = all[:2] },
+			"topology three-continents needs regions that the cluster lacks: asia-northeast1 (it has us-east1, europe-west1); start nodes there with --locality=region=asia-northeast1,zone=… and try again",
 		},
-			"table entry maps homes to regions otherwise than topology three-continents: it has eu: us-east1, us: us-east1 where the topology has apac: asia-northeast1, eu: europe-west1, us: us-east1; "},
-		{"a column of somebody else", func(c *cluster) { c.columns["entry"] = "" },
-			"table entry maps homes to regions otherwise than topology three-continents: it has none that can be read where"},
+		{
+			"no localities", func(c *cluster) { c.regions = nil },
+			"topology three-continents needs regions that the cluster lacks: us-east1, europe-west1, asia-northeast1 (it has none); start nodes there with --locality=region=us-east1,zone=… and try again",
+		},
+		{
+			"a ledger without a region", func(c *cluster) { c.homes = []string{"eu", "mars", "moon"} },
+			"database meridian has ledgers in homes that topology three-continents does not list: mars, moon; add them under homes",
+		},
+		{
+			"another database", func(c *cluster) { c.version = "PostgreSQL 15.14" },
+			`"PostgreSQL 15.14" is no version of CockroachDB; write it as in 26.2`,
+		},
+		{
+			"another mapping", func(c *cluster) {
+				c.columns["entry"] = "CASE home WHEN 'eu' THEN 'us-east1' WHEN 'us' THEN 'us-east1' END"
+			},
+			"table entry maps homes to regions otherwise than topology three-continents: it has eu: us-east1, us: us-east1 where the topology has apac: asia-northeast1, eu: europe-west1, us: us-east1; ",
+		},
+		{
+			"a column of somebody else", func(c *cluster) { c.columns["entry"] = "" },
+			"table entry maps homes to regions otherwise than topology three-continents: it has none that can be read where",
+		},
 		{"no answer about regions", func(c *cluster) { c.broken = "SHOW REGIONS" }, "list the regions of the cluster: connection reset by peer"},
 		{"no tables", func(c *cluster) { c.broken = "DISTINCT home" }, "list the homes of the ledgers in database meridian, which has to be migrated first: connection reset by peer"},
 		{"no answer about columns", func(c *cluster) { c.broken = "information_schema" }, "read the region columns of database meridian: connection reset by peer"},
@@ -194,7 +206,7 @@ func TestApply_MayBeRunAgainAfterItStopped(t *testing.T) {
 	c := newCluster("us-east1", "europe-west1", "asia-northeast1")
 	c.broken = `"entry" SET LOCALITY`
 	err := topology.Apply(t.Context(), c, "meridian", nil)
-	if !errors.Is(err, errBroken) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "statement 15 of 26 (each row of entry") {
+	if !errors.Is(err, errBroken) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "statement 15 of 58 (each row of entry") {
 		t.Fatalf("a lost connection in the middle is reported as: %v", err)
 	}
 	c.broken, c.ran = "", nil

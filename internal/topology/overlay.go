@@ -16,8 +16,11 @@ type Statement struct {
 // The tables that the overlay moves. All others (those of migrations and locks, say) stay what CockroachDB makes of them in a database
 // with a primary region: REGIONAL BY TABLE IN PRIMARY REGION. A test compares these lists with schema/migrations.
 var (
-	moneyTables  = []string{"account", "journal", "entry", "hold"} // first key column home: each row lives where its home lives
-	globalTables = []string{"ledger", "asset"}                     // read by every node, written by hand: a copy everywhere
+	homeTables = []string{ // first key column home: each row lives where its home lives, and so do the events that tell of it
+		"account", "journal", "entry", "hold",
+		"relay", "stream", "progress", "delivery", "replay", "search_state", "search_transaction", "search_account",
+	}
+	globalTables = []string{"ledger", "asset"} // read by every node, written by hand: a copy everywhere
 )
 
 // regionColumn is the name that CockroachDB would choose itself, so that its documentation applies word for word.
@@ -32,7 +35,7 @@ const regionColumn = "crdb_region"
 // CockroachDB checks uniqueness in one region and finds rows by home in one region. Primary keys stay as the migrations made them.
 func (t Topology) OverlaySQL(database string, v Version) []Statement {
 	stmts := t.regionStatements(database)
-	for _, table := range moneyTables {
+	for _, table := range homeTables {
 		stmts = append(stmts, unlocked(database, table, v, []Statement{t.addRegionColumn(database, table), regionalByRow(database, table)})...)
 	}
 	for _, table := range globalTables {

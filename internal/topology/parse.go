@@ -9,27 +9,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/parser"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
-// MaxBytes bounds a topology file: the shipped ones have about 1 KiB, one of twenty regions has 12. The YAML parser takes time by the
-// square of the nesting, 0.4 s for 16 KiB of brackets and 5 s for 64, so the bound is what keeps a hostile file harmless.
-const MaxBytes = 16 << 10
-
-// Parse reads a topology file. name is what errors call the file, as in three-continents.yaml:7. All that is wrong with the file comes
+// Parse reads a topology file. name is what errors call the file, as in three-continents.yaml:7:3. All that is wrong with the file comes
 // back at once, a line each, with a sentence that says how to mend it.
 func Parse(name string, data []byte) (Topology, error) {
-	if len(data) > MaxBytes {
-		return Topology{}, fmt.Errorf("%s:1: the file is too large; a topology has at most %d bytes", name, MaxBytes)
-	}
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // the reader names duplicates itself, in its own words
+	tree, root, err := yamltree.Parse(name, data, kind)
 	if err != nil {
-		return Topology{}, syntaxError(name, err)
+		return Topology{}, err
 	}
-	r := &reader{file: name}
-	t := r.document(file)
-	if err := r.err(); err != nil {
+	t := reader{tree}.document(root)
+	if err := tree.Err(); err != nil {
 		return Topology{}, err
 	}
 	return t, nil
@@ -80,7 +71,7 @@ func readBounded(fsys fs.FS, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	return io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1))
 }
 
 func available(fsys fs.FS) string {
@@ -89,13 +80,4 @@ func available(fsys fs.FS) string {
 		return ""
 	}
 	return "; there are: " + strings.Join(names, ", ")
-}
-
-// syntaxError turns what the YAML parser says into one line: file:line: message.
-func syntaxError(name string, err error) error {
-	var at yaml.Error
-	if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
-		return fmt.Errorf("%s:%d: this is not YAML: %s", name, at.GetToken().Position.Line, at.GetMessage())
-	}
-	return fmt.Errorf("%s:1: this is not YAML: %s", name, clip(err.Error()))
 }

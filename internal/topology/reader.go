@@ -1,9 +1,6 @@
 package topology
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -13,59 +10,34 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
 const (
-	maxNodes   = 1000
-	maxRTT     = time.Minute
-	maxReports = 20
+	maxNodes = 1000
+	maxRTT   = time.Minute
 )
 
-// reader walks the syntax tree of one file and collects what is wrong with it, so that a person mends a file in one go. It walks the
-// tree itself, where a decoder into structs would lose the line of each value.
-type reader struct {
-	file     string
-	problems []problem
-}
+// reader is what turns the tree of one file into a topology.
+type reader struct{ *yamltree.Reader }
 
-type problem struct {
-	line int
-	text string
-}
-
-func (r *reader) complain(n ast.Node, format string, args ...any) {
-	r.problems = append(r.problems, problem{line: line(n), text: fmt.Sprintf(format, args...)})
-}
-
-// err returns all problems in the order of the file, a line each, or nil.
-func (r *reader) err() error {
-	slices.SortStableFunc(r.problems, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
-	var all []error
-	for i, p := range r.problems {
-		if i == maxReports {
-			all = append(all, fmt.Errorf("%s: and %d more", r.file, len(r.problems)-i))
-			break
-		}
-		all = append(all, fmt.Errorf("%s:%d: %s", r.file, p.line, p.text))
-	}
-	return errors.Join(all...)
-}
+// kind is what a topology file is in sentences about it.
+var kind = yamltree.Kind{Noun: "topology", Fields: "name, survive, regions, homes and latencies"}
 
 // document reads the whole file. Each part is read as far as it can be; what depends on a broken part is not complained about twice.
-func (r *reader) document(file *ast.File) Topology {
-	root := r.root(file)
+func (r reader) document(root ast.Node) Topology {
 	if root == nil {
 		return Topology{}
 	}
-	f, ok := r.fields(root, "a topology", []string{"name", "survive", "regions", "homes"}, []string{"latencies"})
+	f, ok := r.Fields(root, "a topology", []string{"name", "survive", "regions", "homes"}, []string{"latencies"})
 	if !ok {
 		return Topology{}
 	}
 	t := Topology{Name: r.name(f["name"], "the topology"), Survive: r.survival(f["survive"])}
-	before := len(r.problems)
+	before := r.Problems()
 	t.Regions = r.regions(f["regions"])
 	known := map[Region]bool{}
-	if len(r.problems) == before { // otherwise nobody knows which regions were meant, and known stays empty: unknown regions pass
+	if r.Problems() == before { // otherwise nobody knows which regions were meant, and known stays empty: unknown regions pass
 		for _, region := range t.Regions {
 			known[region.Name] = true
 		}
@@ -73,38 +45,19 @@ func (r *reader) document(file *ast.File) Topology {
 	t.Homes = r.homes(f["homes"], known)
 	t.Latencies = r.latencies(f["latencies"], f["regions"], known)
 	if t.Survive == SurviveRegion && len(known) > 0 && len(known) < minRegionsToSurviveOne {
-		r.complain(f["survive"], "survive: region needs at least %d regions, because a quorum must outlive one of them, and the file has %d; "+
+		r.Complain(f["survive"], "survive: region needs at least %d regions, because a quorum must outlive one of them, and the file has %d; "+
 			"add regions or write survive: zone", minRegionsToSurviveOne, len(known))
 	}
 	return t
 }
 
-// root returns the one document of the file.
-func (r *reader) root(file *ast.File) ast.Node {
-	var root ast.Node
-	for _, doc := range file.Docs {
-		if doc == nil || doc.Body == nil {
-			continue
-		}
-		if root != nil {
-			r.complain(doc.Body, "a second document starts here; keep one topology in a file")
-			return nil
-		}
-		root = doc.Body
-	}
-	if root == nil {
-		r.problems = append(r.problems, problem{line: 1, text: "the file is empty; write name, survive, regions, homes and latencies"})
-	}
-	return root
-}
-
-func (r *reader) regions(n ast.Node) []RegionSpec {
-	items := r.list(n, "regions")
+func (r reader) regions(n ast.Node) []RegionSpec {
+	items := r.List(n, "regions")
 	regions := make([]RegionSpec, 0, len(items))
 	lineOf := map[Region]int{}
 	zoneLine := map[Zone]int{}
 	for _, item := range items {
-		f, ok := r.fields(item, "a region", []string{"name", "zones", "nodes"}, nil)
+		f, ok := r.Fields(item, "a region", []string{"name", "zones", "nodes"}, nil)
 		if !ok {
 			continue
 		}
@@ -113,77 +66,77 @@ func (r *reader) regions(n ast.Node) []RegionSpec {
 			continue
 		}
 		if first, twice := lineOf[region.Name]; twice {
-			r.complain(f["name"], "region %s is already in line %d; name each region once", region.Name, first)
+			r.Complain(f["name"], "region %s is already in line %d; name each region once", region.Name, first)
 			continue
 		}
 		if region.Nodes > 0 && region.Nodes < len(region.Zones) {
-			r.complain(f["nodes"], "region %s has %d zones and nodes: %d; write at least one node for each zone", region.Name, len(region.Zones), region.Nodes)
+			r.Complain(f["nodes"], "region %s has %d zones and nodes: %d; write at least one node for each zone", region.Name, len(region.Zones), region.Nodes)
 		}
-		lineOf[region.Name] = line(f["name"])
+		lineOf[region.Name] = yamltree.Place(f["name"]).Line
 		regions = append(regions, region)
 	}
 	return regions
 }
 
-func (r *reader) zones(n ast.Node, lineOf map[Zone]int) []Zone {
+func (r reader) zones(n ast.Node, lineOf map[Zone]int) []Zone {
 	var zones []Zone
-	for _, item := range r.list(n, "zones") {
+	for _, item := range r.List(n, "zones") {
 		zone := Zone(r.name(item, "a zone"))
 		if zone == "" {
 			continue
 		}
 		if first, twice := lineOf[zone]; twice {
-			r.complain(item, "zone %s is already in line %d; a zone belongs to one region and is named once", zone, first)
+			r.Complain(item, "zone %s is already in line %d; a zone belongs to one region and is named once", zone, first)
 			continue
 		}
-		lineOf[zone] = line(item)
+		lineOf[zone] = yamltree.Place(item).Line
 		zones = append(zones, zone)
 	}
 	return zones
 }
 
-func (r *reader) nodes(n ast.Node) int {
-	digits, ok := number(n)
+func (r reader) nodes(n ast.Node) int {
+	digits, ok := yamltree.Number(n)
 	nodes, err := strconv.Atoi(digits)
 	if !ok || err != nil || nodes < 1 || nodes > maxNodes {
-		r.complain(n, "nodes is %s; write the number of database nodes of the region, 1 to %d", describe(n), maxNodes)
+		r.Complain(n, "nodes is %s; write the number of database nodes of the region, 1 to %d", yamltree.Describe(n), maxNodes)
 		return 0
 	}
 	return nodes
 }
 
-func (r *reader) survival(n ast.Node) Survival {
-	goal, ok := text(n)
+func (r reader) survival(n ast.Node) Survival {
+	goal, ok := yamltree.Text(n)
 	if s := Survival(goal); ok && (s == SurviveZone || s == SurviveRegion) {
 		return s
 	}
-	r.complain(n, "survive is %s; write zone (any one zone may be lost) or region (any one region may be lost)", describe(n))
+	r.Complain(n, "survive is %s; write zone (any one zone may be lost) or region (any one region may be lost)", yamltree.Describe(n))
 	return ""
 }
 
-func (r *reader) homes(n ast.Node, known map[Region]bool) map[id.Home]Region {
-	pairs, ok := mapping(n)
+func (r reader) homes(n ast.Node, known map[Region]bool) map[id.Home]Region {
+	pairs, ok := yamltree.Pairs(n)
 	if !ok || len(pairs) == 0 {
-		r.complain(n, "homes is %s; write at least one line home: region", describe(n))
+		r.Complain(n, "homes is %s; write at least one line home: region", yamltree.Describe(n))
 		return nil
 	}
 	homes := make(map[id.Home]Region, len(pairs))
 	lineOf := map[id.Home]int{}
 	for _, pair := range pairs {
-		key, _ := text(pair.Key)
+		key, _ := yamltree.Text(pair.Key)
 		home, err := id.ParseHome(key)
 		if err != nil {
-			r.complain(pair.Key, "a home is %s; write 1 to 32 of a-z 0-9 -, starting with a letter (words such as true and null in quotes)", describe(pair.Key))
+			r.Complain(pair.Key, "a home is %s; write 1 to 32 of a-z 0-9 -, starting with a letter (words such as true and null in quotes)", yamltree.Describe(pair.Key))
 			continue
 		}
 		if first, twice := lineOf[home]; twice {
-			r.complain(pair.Key, "home %s is already in line %d; a home lives in one region", home, first)
+			r.Complain(pair.Key, "home %s is already in line %d; a home lives in one region", home, first)
 			continue
 		}
-		lineOf[home] = line(pair.Key)
+		lineOf[home] = yamltree.Place(pair.Key).Line
 		region := Region(r.name(pair.Value, "the region of home "+key))
 		if region != "" && len(known) > 0 && !known[region] {
-			r.complain(pair.Value, "home %s lives in region %s, which is not under regions; add that region or choose one of %s", home, region, names(known))
+			r.Complain(pair.Value, "home %s lives in region %s, which is not under regions; add that region or choose one of %s", home, region, names(known))
 			continue
 		}
 		homes[home] = region
@@ -192,17 +145,17 @@ func (r *reader) homes(n ast.Node, known map[Region]bool) map[id.Home]Region {
 }
 
 // latencies reads the matrix: each pair of regions once, in either order.
-func (r *reader) latencies(n, regions ast.Node, known map[Region]bool) []Latency {
+func (r reader) latencies(n, regions ast.Node, known map[Region]bool) []Latency {
 	var all []Latency
 	lineOf := map[[2]Region]int{}
 	if n != nil {
-		for _, item := range r.list(n, "latencies") {
+		for _, item := range r.List(n, "latencies") {
 			if l, ok := r.latency(item, known, lineOf); ok {
 				all = append(all, l)
 			}
 		}
 	}
-	if len(r.problems) > 0 {
+	if r.Problems() > 0 {
 		return all // a pair that is missing because its line is broken needs no second complaint
 	}
 	ordered := names(known)
@@ -215,28 +168,28 @@ func (r *reader) latencies(n, regions ast.Node, known map[Region]bool) []Latency
 			if at == nil {
 				at = regions
 			}
-			r.complain(at, "no latency between %s and %s; add - {between: [%s, %s], rtt_ms: …} under latencies", a, b, a, b)
+			r.Complain(at, "no latency between %s and %s; add - {between: [%s, %s], rtt_ms: …} under latencies", a, b, a, b)
 		}
 	}
 	return all
 }
 
-func (r *reader) latency(item ast.Node, known map[Region]bool, lineOf map[[2]Region]int) (Latency, bool) {
-	f, ok := r.fields(item, "a latency", []string{"between", "rtt_ms"}, nil)
+func (r reader) latency(item ast.Node, known map[Region]bool, lineOf map[[2]Region]int) (Latency, bool) {
+	f, ok := r.Fields(item, "a latency", []string{"between", "rtt_ms"}, nil)
 	if !ok {
 		return Latency{}, false
 	}
-	ends := r.list(f["between"], "between")
+	ends := r.List(f["between"], "between")
 	rtt, ok := r.rtt(f["rtt_ms"])
 	if len(ends) != 2 {
-		r.complain(f["between"], "between names %d regions; write two: between: [a, b]", len(ends))
+		r.Complain(f["between"], "between names %d regions; write two: between: [a, b]", len(ends))
 		return Latency{}, false
 	}
 	l := Latency{RTT: rtt}
 	for i, end := range ends {
 		l.Between[i] = Region(r.name(end, "a region under between"))
 		if l.Between[i] != "" && len(known) > 0 && !known[l.Between[i]] {
-			r.complain(end, "region %s is not under regions; add it there or choose one of %s", l.Between[i], names(known))
+			r.Complain(end, "region %s is not under regions; add it there or choose one of %s", l.Between[i], names(known))
 			ok = false
 		}
 	}
@@ -245,33 +198,33 @@ func (r *reader) latency(item ast.Node, known map[Region]bool, lineOf map[[2]Reg
 		return Latency{}, false
 	}
 	if a == b {
-		r.complain(f["between"], "the latency is between %s and itself; name two different regions", a)
+		r.Complain(f["between"], "the latency is between %s and itself; name two different regions", a)
 		return Latency{}, false
 	}
 	if first, twice := lineOf[pairOf(a, b)]; twice {
-		r.complain(f["between"], "the latency between %s and %s is already in line %d; write each pair once, in either order", a, b, first)
+		r.Complain(f["between"], "the latency between %s and %s is already in line %d; write each pair once, in either order", a, b, first)
 		return Latency{}, false
 	}
-	lineOf[pairOf(a, b)] = line(f["between"])
+	lineOf[pairOf(a, b)] = yamltree.Place(f["between"]).Line
 	return l, ok
 }
 
 // rtt reads milliseconds with up to three decimals.
-func (r *reader) rtt(n ast.Node) (time.Duration, bool) {
-	digits, ok := number(n)
+func (r reader) rtt(n ast.Node) (time.Duration, bool) {
+	digits, ok := yamltree.Number(n)
 	ms, err := strconv.ParseFloat(digits, 64)
 	us := math.Round(ms * 1000)
 	if !ok || err != nil || !(us >= 1 && us <= float64(maxRTT.Microseconds())) || math.Abs(ms*1000-us) > 1e-6 {
-		r.complain(n, "rtt_ms is %s; write the round trip in milliseconds, more than 0, at most %d, with up to three decimals", describe(n), maxRTT.Milliseconds())
+		r.Complain(n, "rtt_ms is %s; write the round trip in milliseconds, more than 0, at most %d, with up to three decimals", yamltree.Describe(n), maxRTT.Milliseconds())
 		return 0, false
 	}
 	return time.Duration(us) * time.Microsecond, true
 }
 
-func (r *reader) name(n ast.Node, what string) string {
-	s, ok := text(n)
+func (r reader) name(n ast.Node, what string) string {
+	s, ok := yamltree.Text(n)
 	if !ok || !isName(s) {
-		r.complain(n, "the name of %s is %s; write %s (words such as true and null in quotes)", what, describe(n), nameRule)
+		r.Complain(n, "the name of %s is %s; write %s (words such as true and null in quotes)", what, yamltree.Describe(n), nameRule)
 		return ""
 	}
 	return s

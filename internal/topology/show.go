@@ -65,7 +65,7 @@ func (t Topology) showRegions(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", name, orDash(strings.Join(homes, " ")), region.Nodes, commit, strings.Join(zones, " "))
 	}
-	table.Flush() //nolint:errcheck // a bytes.Buffer takes all
+	table.Flush() // a bytes.Buffer takes all
 }
 
 func (t Topology) showMatrix(b *bytes.Buffer) {
@@ -86,7 +86,7 @@ func (t Topology) showMatrix(b *bytes.Buffer) {
 		}
 		fmt.Fprintln(table)
 	}
-	table.Flush() //nolint:errcheck // a bytes.Buffer takes all
+	table.Flush() // a bytes.Buffer takes all
 }
 
 func orDash(s string) string {

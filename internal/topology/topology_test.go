@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 	"github.com/meridian-ledger/meridian/regions"
 )
 
@@ -105,11 +106,11 @@ func TestLoad_RefusesWhatIsNotTheNamedTopology(t *testing.T) {
 	files := fstest.MapFS{
 		"copy.yaml":   {Data: laptop},
 		"laptop.yaml": {Data: laptop},
-		"huge.yaml":   {Data: []byte(strings.Repeat("#\n", MaxBytes))},
+		"huge.yaml":   {Data: []byte(strings.Repeat("#\n", yamltree.MaxBytes))},
 	}
 	for _, row := range []struct{ name, want string }{
 		{"copy", "copy.yaml: the file says name: laptop; give the file and the topology the same name"},
-		{"huge", "huge.yaml:1: the file is too large; a topology has at most 16384 bytes"},
+		{"huge", "huge.yaml:1:1: the file is too large; a topology has at most 16384 bytes"},
 		{"mars", `there is no topology "mars"; there are: copy, huge, laptop`},
 		{"../laptop", `topology "../laptop" is not 1 to 63 of a-z 0-9 -, starting with a letter; there are: copy, huge, laptop`},
 		{"", `topology "" is not 1 to 63`},

@@ -50,6 +50,86 @@ END) STORED NOT NULL;
 -- each row of hold and of its indexes moves to its region.
 ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
+-- the home of a row of relay says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."relay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of relay and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."relay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of stream says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."stream" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of stream and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."stream" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of progress says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."progress" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of progress and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."progress" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of delivery says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."delivery" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of delivery and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."delivery" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of replay says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."replay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of replay and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."replay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of search_state says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_state" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_state and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_state" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of search_transaction says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_transaction" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_transaction and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_transaction" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of search_account says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_account and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
 -- every region reads ledger from a copy of its own; the rare writes to it wait for all regions.
 ALTER TABLE "meridian"."public"."ledger" SET LOCALITY GLOBAL;
 

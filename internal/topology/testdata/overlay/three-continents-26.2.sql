@@ -74,6 +74,134 @@ ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_reg
 -- a locked hold lets changefeeds skip their checks for schema changes.
 ALTER TABLE "meridian"."public"."hold" SET (schema_locked = true);
 
+-- relay is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."relay" SET (schema_locked = false);
+
+-- the home of a row of relay says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."relay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of relay and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."relay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked relay lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."relay" SET (schema_locked = true);
+
+-- stream is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."stream" SET (schema_locked = false);
+
+-- the home of a row of stream says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."stream" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of stream and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."stream" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked stream lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."stream" SET (schema_locked = true);
+
+-- progress is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."progress" SET (schema_locked = false);
+
+-- the home of a row of progress says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."progress" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of progress and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."progress" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked progress lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."progress" SET (schema_locked = true);
+
+-- delivery is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."delivery" SET (schema_locked = false);
+
+-- the home of a row of delivery says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."delivery" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of delivery and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."delivery" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked delivery lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."delivery" SET (schema_locked = true);
+
+-- replay is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."replay" SET (schema_locked = false);
+
+-- the home of a row of replay says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."replay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of replay and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."replay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked replay lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."replay" SET (schema_locked = true);
+
+-- search_state is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."search_state" SET (schema_locked = false);
+
+-- the home of a row of search_state says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_state" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_state and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_state" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked search_state lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."search_state" SET (schema_locked = true);
+
+-- search_transaction is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."search_transaction" SET (schema_locked = false);
+
+-- the home of a row of search_transaction says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_transaction" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_transaction and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_transaction" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked search_transaction lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."search_transaction" SET (schema_locked = true);
+
+-- search_account is locked against schema changes, and a change of locality does not open the lock by itself.
+ALTER TABLE "meridian"."public"."search_account" SET (schema_locked = false);
+
+-- the home of a row of search_account says where it lives; a home that is not listed is refused.
+ALTER TABLE "meridian"."public"."search_account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of search_account and of its indexes moves to its region.
+ALTER TABLE "meridian"."public"."search_account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked search_account lets changefeeds skip their checks for schema changes.
+ALTER TABLE "meridian"."public"."search_account" SET (schema_locked = true);
+
 -- ledger is locked against schema changes, and a change of locality does not open the lock by itself.
 ALTER TABLE "meridian"."public"."ledger" SET (schema_locked = false);
 
