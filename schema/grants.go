@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/meridian-ledger/meridian/internal/db"
 )
 
 // rights are all that the role of a server may do. Journal, entry and stream are for ever: nobody who holds the server's password can change or
@@ -70,7 +72,7 @@ func ApplyGrants(ctx context.Context, url, role, password string) error {
 				return fmt.Errorf("%s: %w", statement, err)
 			}
 		}
-		return nil
+		return grantChangefeeds(ctx, conn, role)
 	})
 }
 
@@ -103,7 +105,29 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, role, password string) erro
 	return nil
 }
 
-const duplicateObject = "42710"
+// grantChangefeeds lets a role start changefeeds where that is an option of roles: CockroachDB asks for it up to v22.1, and later for SELECT
+// alone.
+func grantChangefeeds(ctx context.Context, conn *pgx.Conn, role string) error {
+	engine, _, err := db.Detect(ctx, conn)
+	if err != nil || engine.RoleOption == "" {
+		return err
+	}
+	statement := "ALTER ROLE " + pgx.Identifier{role}.Sanitize() + " WITH " + engine.RoleOption
+	_, err = conn.Exec(ctx, statement)
+	var server *pgconn.PgError
+	if errors.As(err, &server) && server.Code == syntaxError {
+		return nil // a version that has no such option any more
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+const (
+	duplicateObject = "42710"
+	syntaxError     = "42601"
+)
 
 // hashPassword returns what a server stores for SCRAM-SHA-256 (RFC 5803, as PostgreSQL spells it); both engines store it as it stands.
 // The iterations are PostgreSQL's default and the fewest that CockroachDB takes: every connection of a pool pays for them.

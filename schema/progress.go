@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ func (p progress) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "source":
-			source = strings.TrimSuffix(a.Value.String(), ".sql")
+			source = sourceOf(a.Value.String())
 		case "statement":
 			statement = a.Value.String()
 		case "duration_seconds":
@@ -36,6 +37,9 @@ func (p progress) Handle(_ context.Context, r slog.Record) error {
 	}
 	return nil
 }
+
+// sourceOf is the name of a file as it begins each line about it.
+func sourceOf(file string) string { return strings.TrimSuffix(path.Base(file), ".sql") }
 
 // WithAttrs returns the handler itself: goose adds none.
 func (p progress) WithAttrs([]slog.Attr) slog.Handler { return p }

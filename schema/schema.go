@@ -40,7 +40,7 @@ var (
 
 // Options of Up.
 type Options struct {
-	// Progress receives a line before each statement and after each migration. Nil: none.
+	// Progress receives a line before each statement and after each migration that the database has not had yet. Nil: none.
 	Progress func(string)
 }
 
@@ -105,7 +105,7 @@ func (s source) up(ctx context.Context, url string, o Options) error {
 		if engine.Overlay == "" {
 			return nil
 		}
-		return m.run(ctx, engine.Overlay, everyTime, o)
+		return m.overlay(ctx, engine.Overlay, o)
 	})
 }
 
@@ -118,6 +118,9 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	config.RuntimeParams["application_name"] = "meridian migrate"
 	config.RuntimeParams["statement_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, config)
+	if wrong := db.Misconfigured(err); wrong != nil {
+		return nil, wrong
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}

@@ -239,6 +239,52 @@ func TestUp_SetsWhatPostgreSQLNeedsOnTop(t *testing.T) {
 	}
 }
 
+func TestUp_SpeaksOnlyOfWhatIsNew(t *testing.T) {
+	with := func(second string) fs.FS {
+		file := func(sql string) *fstest.MapFile {
+			return &fstest.MapFile{Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\n" + sql + ";\n")}
+		}
+		return fstest.MapFS{
+			"migrations/00001_first.sql": file("CREATE TABLE IF NOT EXISTS one (id INT8 PRIMARY KEY)"),
+			"postgres/00001_store.sql":   file("ALTER TABLE one SET (fillfactor = 50)"),
+			"postgres/00002_other.sql":   file(second),
+		}
+	}
+	d := dbtest.Empty(t, "postgresql")
+	up := func(files fs.FS) *lines {
+		t.Helper()
+		var said lines
+		if err := schema.UpFrom(t.Context(), d.AdminURL, files, schema.Options{Progress: said.add}); err != nil {
+			t.Fatalf("Up: %v", err)
+		}
+		return &said
+	}
+	first := up(with("SELECT 1"))
+	for _, source := range []string{"00001_first: done", "00001_store: done", "00002_other: done"} {
+		if n := first.about(source); n != 1 {
+			t.Errorf("%q was said %d times, want once: %q", source, n, first.all)
+		}
+	}
+	conn := connect(t, d.AdminURL)
+	mustExec(t, conn, `ALTER TABLE one RESET (fillfactor)`) // as a restore might
+	if again := up(with("SELECT 1")); len(again.all) > 0 {
+		t.Errorf("a second run says %q, want nothing", again.all)
+	}
+	var options string
+	if err := conn.QueryRow(t.Context(), `SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'one'`).Scan(&options); err != nil || options != "fillfactor=50" {
+		t.Errorf("after a second run the table has %q, %v; want it mended all the same", options, err)
+	}
+	if changed := up(with("SELECT 2")); changed.about("00002_other: ") != len(changed.all) || changed.about("00002_other: done") != 1 {
+		t.Errorf("a changed file is told as %q, want it alone", changed.all)
+	}
+	if _, err := conn.Exec(t.Context(), `COMMENT ON TABLE schema_version IS 'it''s mine'`); err != nil {
+		t.Fatal(err)
+	}
+	if foreign := up(with("SELECT 2")); foreign.about("00001_store: done") != 1 {
+		t.Errorf("with the comment of somebody else it says %q", foreign.all)
+	}
+}
+
 // A file inside a transaction would be committed half-way by CockroachDB (autocommit_before_ddl), and there is no way back from money.
 func TestFiles_AreForwardOnlyAndOutsideTransactions(t *testing.T) {
 	err := fs.WalkDir(schema.Files, ".", func(name string, entry fs.DirEntry, err error) error {

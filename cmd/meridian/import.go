@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,17 +17,18 @@ func importCommand() *cobra.Command {
 	var strict, asJSON, quiet bool
 	var batch int
 	cmd := &cobra.Command{
-		Use:   "import --map FILE CSV",
+		Use:   "import --map FILE CSV|-",
 		Short: "Load the export of a bank or a payment provider",
 		Long: `Read a CSV file row by row through a mapping file, which says what each column means: amounts, dates, accounts and counter accounts, which
-are opened on the fly. examples/ has mappings to start from.
+are opened on the fly. examples/ has mappings to start from. The file may be a pipe, or - for standard input.
 
 The id of a row becomes its idempotency key, so an import can be interrupted and run again, and a second run changes nothing. A row that
 is rejected is named with its line, and the import goes on; --strict ends at the first one.
 
 Exit code 0: all rows are in the books; 4: some were rejected; 1: it did not get to the end.`,
-		Example: "  meridian import --map examples/berka.yaml --ledger berka-cz ../shared/data/berka/trans.asc",
-		Args:    cobra.ExactArgs(1),
+		Example: `  meridian import --map examples/berka.yaml --ledger berka-cz ../shared/data/berka/trans.asc
+  zcat payouts.csv.gz | meridian import --map psp.yaml --ledger shop-eu -`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			svc, name, err := f.open()
 			if err != nil {
@@ -38,15 +38,12 @@ Exit code 0: all rows are in the books; 4: some were rejected; 1: it did not get
 			if err != nil {
 				return err
 			}
-			file, err := os.Open(args[0])
+			file, err := openExport(cmd.Context(), args[0], cmd.InOrStdin())
 			if err != nil {
-				return fmt.Errorf("read the export: %w", err)
+				return err
 			}
-			defer file.Close() //nolint:errcheck // it was only read
-			o := importer.Options{Ledger: name, Strict: strict, Batch: batch}
-			if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-				o.TotalBytes = info.Size()
-			}
+			defer file.Close()
+			o := importer.Options{Ledger: name, Strict: strict, Batch: batch, TotalBytes: file.size}
 			o.Reject = func(r importer.Rejected) { fmt.Fprintln(cmd.ErrOrStderr(), r) }
 			if !quiet && !asJSON {
 				o.Progress = progressTo(cmd.ErrOrStderr())

@@ -33,7 +33,15 @@ func migrateUpCommand() *cobra.Command {
 			if err := needURL(url); err != nil {
 				return err
 			}
-			return schema.Up(cmd.Context(), url, schema.Options{Progress: func(line string) { fmt.Fprintln(cmd.OutOrStdout(), line) }})
+			applied := false
+			err := schema.Up(cmd.Context(), url, schema.Options{Progress: func(line string) {
+				applied = true
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}})
+			if err == nil && !applied {
+				fmt.Fprintf(cmd.OutOrStdout(), "nothing to apply: the schema is at version %d\n", schema.Newest())
+			}
+			return err
 		},
 	}
 	databaseFlag(cmd, &url)

@@ -28,6 +28,7 @@ func TestServe_RefusesWhatItCanNotStartWith(t *testing.T) {
 	}{
 		{"no database", nil, "name the database with --database-url or MERIDIAN_DATABASE_URL"},
 		{"nobody there", []string{"--database-url", nobodyThere}, "the database can not be reached"},
+		{"a database that is missing", []string{"--database-url", elsewhere(t, there)}, `there is no database "nowhere"`},
 		{"no URL", []string{"--database-url", "postgresql://u:hunter2-secret@db1:5x/l"}, "read the database URL"},
 		{"a flag that is none", []string{"--listne", ":0"}, "unknown flag: --listne"},
 		{"an argument", []string{"now"}, `unknown command "now" for "meridian serve"`},
@@ -35,6 +36,7 @@ func TestServe_RefusesWhatItCanNotStartWith(t *testing.T) {
 		{"a format that is none", []string{"--log-format", "xml"}, `log format "xml"`},
 		{"a duration that is none", []string{"--drain-delay", "soon"}, "--drain-delay"},
 		{"a ledger that is none", []string{"--default-ledger", "brand eu"}, "brand eu"},
+		{"a topology that is none", []string{"--topology", "mars"}, `there is no topology "mars"; there are: laptop`},
 		{"an address that is none", []string{"--database-url", there, "--listen", "127.0.0.1:seven"}, "listen on 127.0.0.1:seven"},
 		{"a certificate without its key", []string{"--database-url", there, "--tls-cert", "server.crt"}, "load the TLS certificate"},
 		{"profiles for everybody", []string{"--database-url", there, "--pprof", "0.0.0.0:0"}, "want an address of this machine alone"},
@@ -45,6 +47,17 @@ func TestServe_RefusesWhatItCanNotStartWith(t *testing.T) {
 			wantNoSecret(t, r)
 		})
 	}
+}
+
+// elsewhere names another database of the same server.
+func elsewhere(t *testing.T, raw string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/nowhere"
+	return u.String()
 }
 
 func wantNoSecret(t *testing.T, r result) {
@@ -145,5 +158,5 @@ func TestMeridian_RefusesWhatItDoesNotKnow(t *testing.T) {
 	refused(t, meridian(t, "verify"), "--database-url")
 	refused(t, meridian(t, "migrate", "up"), "--database-url")
 	refused(t, meridian(t, "account", "balance", "acc_42"), "--ledger")
-	refused(t, meridian(t, "account", "balance", "acc_42", "--ledger", "brand-eu", "--server", "http://127.0.0.1:1"), "can not be reached")
+	refused(t, meridian(t, "account", "balance", "acc_42", "--ledger", "brand-eu", "--server", "http://127.0.0.1:1"), "there is no answer from the node")
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Classify turns an error of the driver into one of the domain, by SQLSTATE alone: ErrContended where the whole transaction should run
-// again, ErrUnavailable where the connection or the node is gone and nothing was committed, ErrDeadlineExceeded and ErrCanceled
+// again, ErrUnavailable where the connection or the node is gone, or lets us in no more, and nothing was committed, ErrDeadlineExceeded and ErrCanceled
 // where the caller's context ended. What it does not know is internal. An *errs.Error passes unchanged, nil stays nil.
 func Classify(err error) error {
 	var known *errs.Error
@@ -22,6 +22,9 @@ func Classify(err error) error {
 		return nil
 	case errors.As(err, &known):
 		return err
+	}
+	if cause := misfit(err); cause != "" {
+		return errs.ErrUnavailable.With("cause", cause).Because(err)
 	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) {

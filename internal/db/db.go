@@ -1,7 +1,7 @@
 // Package db opens the database, says which engine it is, and is the one way to run a transaction.
 //
 // It promises that a write is a closure that runs until it commits or is truly refused, that every error that leaves it is an
-// *errs.Error chosen by SQLSTATE, and that engines differ in one value, Engine, and nowhere else. The two-round-trip transaction of a
+// *errs.Error chosen by SQLSTATE (but for a URL that can not be right, which Open tells whoever wrote it), and that engines differ in one value, Engine, and nowhere else. The two-round-trip transaction of a
 // group of commands is driven by package store with the same classification. See cockroach-go for CockroachDB's loop, engine.go for
 // why PostgreSQL has its own.
 package db
@@ -33,11 +33,13 @@ type Options struct {
 type DB struct {
 	Engine  Engine
 	Version string
+	config  *pgx.ConnConfig
 	write   *pgxpool.Pool
 	read    *pgxpool.Pool
 }
 
-// Open connects and finds out which engine answers. The error is errs.ErrUnavailable where none does.
+// Open connects and finds out which engine answers. The error is errs.ErrUnavailable where none does, and ErrConfiguration where one does
+// that has no place for us.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
@@ -48,6 +50,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
+	if wrong := Misconfigured(err); wrong != nil {
+		return nil, wrong
+	}
 	if err != nil {
 		return nil, Classify(fmt.Errorf("connect to the database: %w", err))
 	}
@@ -56,7 +61,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, Classify(err)
 	}
-	d := &DB{Engine: engine, Version: version}
+	d := &DB{Engine: engine, Version: version, config: config.ConnConfig.Copy()}
 	if d.write, err = pool(ctx, config, o, or(o.Writers, 8), engine.writerParams); err != nil {
 		return nil, err
 	}
@@ -151,6 +156,23 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*pgx.Conn) error) error {
 		err = fmt.Errorf("end a snapshot: %w", end)
 	}
 	return Classify(err)
+}
+
+// Connect opens a connection outside the pools, for who keeps one for long: a listener, a changefeed, a scan of a whole journal. No
+// statement timeout applies to it. params are session settings; tune, unless nil, has the last word. The caller closes the connection.
+func (d *DB) Connect(ctx context.Context, params map[string]string, tune func(*pgx.ConnConfig)) (*pgx.Conn, error) {
+	config := d.config.Copy()
+	config.RuntimeParams["application_name"] = "meridian"
+	config.RuntimeParams["statement_timeout"] = "0"
+	maps.Copy(config.RuntimeParams, params)
+	if tune != nil {
+		tune(config)
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("connect to the database: %w", err))
+	}
+	return conn, nil
 }
 
 // Ping says whether the database answers.

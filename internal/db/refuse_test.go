@@ -23,8 +23,8 @@ func contended(attempts *int) func(pgx.Tx) error {
 
 // deadline is a context whose time runs out when the test says so.
 type deadline struct {
-	context.Context
-	over chan struct{}
+	context.Context //nolint:containedctx // it is one
+	over            chan struct{}
 }
 
 func (d deadline) Done() <-chan struct{} { return d.over }

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -124,8 +125,11 @@ func (r *run) execute(ctx context.Context) ([]ledger.Result, error) {
 func (r *run) send(ctx context.Context, dry bool) ([]ledger.Result, error) {
 	for len(r.batch.commands) > 0 {
 		var results []ledger.Result
-		err := r.persist(ctx, func(ctx context.Context) (err error) {
-			results, err = r.svc.Execute(ctx, ledger.Batch{Commands: r.batch.commands, DryRun: dry})
+		err := r.persist(ctx, func(ctx context.Context) error {
+			got, err := r.svc.Execute(ctx, ledger.Batch{Commands: r.batch.commands, DryRun: dry})
+			if err == nil {
+				results, err = supplement(results, got)
+			}
 			return err
 		})
 		if err == nil && len(results) != len(r.batch.commands) {
@@ -141,6 +145,28 @@ func (r *run) send(ctx context.Context, dry bool) ([]ledger.Result, error) {
 		r.batch.withdraw(i, r.batch.items[i].at.rejected(errs.Of(err).Reason, sentence(err).Error()), r.o.Strict)
 	}
 	return nil, nil
+}
+
+// supplement fills what earlier attempts left without an answer, so that a first answer is not taken for a replay, and returns the error of a
+// command that still has none. A key that carries another request is an answer.
+func supplement(results, got []ledger.Result) ([]ledger.Result, error) {
+	if len(results) != len(got) {
+		results = got
+	}
+	var failed error
+	for i := range results {
+		if unanswered(results[i]) {
+			results[i] = got[i]
+		}
+		if failed == nil && unanswered(results[i]) {
+			failed = results[i].Err
+		}
+	}
+	return results, failed
+}
+
+func unanswered(r ledger.Result) bool {
+	return r.Err != nil && !errors.Is(r.Err, errs.ErrIdempotencyMismatch)
 }
 
 // culprit returns which command of a batch an error is about, or -1.

@@ -142,6 +142,31 @@ func TestRun_RetriesWithTheSameKeysWhatMayPass(t *testing.T) {
 	}
 }
 
+func TestRun_ABatchThatIsAnsweredInPartIsSentAgainWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc, calls := newShelf(), 0
+		broken := through{Service: svc, execute: func(ctx context.Context, b ledger.Batch) ([]ledger.Result, error) {
+			if calls++; calls%2 == 0 {
+				return svc.Execute(ctx, b)
+			}
+			results := make([]ledger.Result, len(b.Commands))
+			for i := range results {
+				results[i].Err = errs.ErrUnavailable
+			}
+			done, err := svc.Execute(ctx, ledger.Batch{Commands: b.Commands[:len(b.Commands)-1]})
+			copy(results, done)
+			return results, err
+		}}
+		s, report := load(t, broken, berka(t), file(deposit, withdrawal, standing), Options{Batch: 3})
+		if s.Posted != 3 || s.Replayed != 0 || int(s.Retries) != calls/2 || len(report) != 0 {
+			t.Errorf("%+v after %d calls, %v; want three rows of this run and none refused", s, calls, report)
+		}
+		if got := svc.balances("berka:")["berka:7"]; got != money.FromInt64(40000) {
+			t.Errorf("the balance is %s, want 400.00", got)
+		}
+	})
+}
+
 func TestRun_GivesUpWhenPatienceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		svc := newShelf()

@@ -27,7 +27,7 @@ const (
 	KindReverse  Kind = "reverse"  // undoes Target, whole and once
 
 	KindOpen   Kind = "open"   // opens Account with Terms
-	KindUpdate Kind = "update" // replaces limits and metadata of Account
+	KindUpdate Kind = "update" // changes limits and metadata of Account as Change says
 	KindFreeze Kind = "freeze" // sets the Status of Account: open, debits_frozen, credits_frozen, frozen
 	KindClose  Kind = "close"  // closes Account, at zero and without holds
 )
@@ -73,13 +73,37 @@ type Leg struct {
 	Amount  Money      `json:"amount"`
 }
 
-// Terms are what an account is opened with, and what an update replaces (limits and metadata alone).
+// Terms are what an account is opened with.
 type Terms struct {
 	Asset    money.Code `json:"asset,omitempty"`
 	Normal   Side       `json:"normal,omitempty"`
 	Floor    Limit      `json:"floor,omitzero"`
 	Ceiling  Limit      `json:"ceiling,omitzero"`
 	Metadata Metadata   `json:"metadata,omitempty"`
+}
+
+// Change is what an update replaces of an account's terms. What is nil stays as it is: whoever raises one limit need not know the other.
+type Change struct {
+	Floor    *Limit   `json:"floor,omitempty"`
+	Ceiling  *Limit   `json:"ceiling,omitempty"`
+	Metadata Metadata `json:"metadata,omitzero"` // empty and not nil: takes all away
+}
+
+// IsZero tells whether nothing would change.
+func (c Change) IsZero() bool { return c.Floor == nil && c.Ceiling == nil && c.Metadata == nil }
+
+// of returns an account as it is after the change.
+func (c Change) of(a Account) Account {
+	if c.Floor != nil {
+		a.Floor = *c.Floor
+	}
+	if c.Ceiling != nil {
+		a.Ceiling = *c.Ceiling
+	}
+	if c.Metadata != nil {
+		a.Metadata = c.Metadata
+	}
+	return a
 }
 
 // Command is what a client asks for. Its JSON form, in the order of the fields below, is its identity: two requests under one key are
@@ -100,7 +124,8 @@ type Command struct {
 	Correlation string         `json:"correlation,omitempty"`
 	Metadata    Metadata       `json:"metadata,omitempty"`
 	EffectiveAt time.Time      `json:"effective_at,omitzero"`
-	Terms       *Terms         `json:"terms,omitempty"`
+	Terms       *Terms         `json:"terms,omitempty"`  // open
+	Change      *Change        `json:"change,omitempty"` // update
 	Status      Status         `json:"status,omitempty"`
 
 	TraceID string `json:"-"`
@@ -143,7 +168,7 @@ func Differs(a, b []byte) string {
 
 var fields = []string{
 	"kind", "ledger", "key", "account", "counter", "amount", "legs", "target", "keep_rest", "expires_in", "reason", "reference",
-	"correlation", "metadata", "effective_at", "terms", "status",
+	"correlation", "metadata", "effective_at", "terms", "change", "status",
 }
 
 // normal makes two JSON texts comparable whatever the engine did to white space and the order of keys. Numbers keep all their digits: a

@@ -250,7 +250,7 @@ func (p *plan) lifecycle() *refusal {
 	after := before
 	switch c.Kind {
 	case KindUpdate:
-		after.Floor, after.Ceiling, after.Metadata = c.Terms.Floor, c.Terms.Ceiling, c.Terms.Metadata
+		after = c.Change.of(before)
 	case KindFreeze:
 		after.Status = c.Status
 	default: // close

@@ -21,6 +21,7 @@ func whole() ledger.Command {
 		Terms: &ledger.Terms{
 			Asset: "EUR", Normal: ledger.Debit, Floor: at(0), Ceiling: ledger.AtLimit(greatest), Metadata: ledger.Metadata{"x": "y"},
 		},
+		Change: &ledger.Change{Floor: &ledger.Limit{}, Metadata: ledger.Metadata{}},
 		Status: ledger.Frozen, TraceID: "trace",
 	}
 }
@@ -59,6 +60,9 @@ func TestDiffers_NamesTheFirstFieldInTheOrderOfCommand(t *testing.T) {
 		{"terms", none, func(c *ledger.Command) { c.Terms = nil }},
 		{"terms", func(c *ledger.Command) { c.Terms = nil }, func(c *ledger.Command) { c.Terms = &ledger.Terms{} }},
 		{"terms", none, func(c *ledger.Command) { c.Terms.Floor = ledger.Limit{} }},
+		{"change", none, func(c *ledger.Command) { c.Change = nil }},
+		{"change", none, func(c *ledger.Command) { c.Change.Floor = nil }},    // stays, and is taken away
+		{"change", none, func(c *ledger.Command) { c.Change.Metadata = nil }}, // are not the same
 		{"status", none, func(c *ledger.Command) { c.Status = "" }},
 	} {
 		left, right := whole(), whole()

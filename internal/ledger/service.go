@@ -15,7 +15,8 @@ type Batch struct {
 	DryRun   bool // decide on the books as they are now, and write nothing
 }
 
-// Result is the answer to one command of a batch. Err is set where the command has no outcome: its key carries another request.
+// Result is the answer to one command of a batch. Err is set where the command has no outcome: its key carries another request
+// (errs.ErrIdempotencyMismatch), or, in a batch that is not atomic, the service could not do this part of its work.
 type Result struct {
 	Outcome Outcome
 	Err     error
@@ -37,7 +38,8 @@ type Service interface {
 	Ledgers(ctx context.Context, after id.Ledger, limit int) ([]Ledger, error)
 
 	// Execute answers a batch of 1 to MaxBatch commands, in order. The error is set where none of them has a known answer: where one is
-	// invalid, where it names a ledger that is not there (both with its index), or where the service could not do its work.
+	// invalid, where it names a ledger that is not there (both with its index), or where the service could not do its work. A batch that
+	// is not atomic may be answered in part; after the first command without an answer no other one is begun.
 	Execute(ctx context.Context, batch Batch) ([]Result, error)
 
 	// Account returns an account, or errs.ErrAccountNotFound. With a recorded time it returns the balances and the sequence that stood then,

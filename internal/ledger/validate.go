@@ -70,16 +70,10 @@ func (c Command) validateKind() error {
 		}
 		return firstError(needsAccount(c.Account, "account_id"), c.Terms.Metadata.Validate("metadata"))
 	case KindUpdate:
-		if c.Terms == nil {
-			return errs.Invalid("limits", "say what to replace")
+		if c.Change == nil || c.Change.IsZero() {
+			return errs.Invalid("limits", "say what to change: min_available, max_balance or metadata")
 		}
-		if c.Terms.Asset != "" {
-			return errs.Invalid("asset", "the asset of an account never changes")
-		}
-		if c.Terms.Normal != 0 {
-			return errs.Invalid("normal_side", "the normal side of an account never changes")
-		}
-		return firstError(needsAccount(c.Account, "account_id"), c.Terms.Metadata.Validate("metadata"))
+		return firstError(needsAccount(c.Account, "account_id"), c.Change.Metadata.Validate("metadata"))
 	case KindFreeze:
 		if !slices.Contains([]Status{Open, DebitsFrozen, CreditsFrozen, Frozen}, c.Status) {
 			return errs.Invalid("status", "freeze debits, credits, both, or none")

@@ -25,7 +25,7 @@ var sound = map[ledger.Kind]ledger.Command{
 	ledger.KindExpire:   ledger.ExpireCommand(ledger.Hold{ID: id.TransactionOf(brand, "h"), Ledger: brand}),
 	ledger.KindReverse:  aim(ledger.KindReverse, "t", nil),
 	ledger.KindOpen:     open("a"),
-	ledger.KindUpdate:   {Kind: ledger.KindUpdate, Account: "a", Terms: &ledger.Terms{}},
+	ledger.KindUpdate:   {Kind: ledger.KindUpdate, Account: "a", Change: &ledger.Change{Floor: &ledger.Limit{}}},
 	ledger.KindFreeze:   freeze("a", ledger.Open),
 	ledger.KindClose:    shut("a"),
 }
@@ -120,10 +120,9 @@ func TestValidate_NamesTheFieldThatNoStateOfTheBooksCouldAccept(t *testing.T) {
 		{ledger.KindOpen, func(c *ledger.Command) { c.Terms = &ledger.Terms{Asset: "EUR"} }, "asset"},
 		{ledger.KindOpen, func(c *ledger.Command) { c.Terms.Metadata = full }, "metadata"},
 		{ledger.KindUpdate, func(c *ledger.Command) { c.Account = "" }, "account_id"},
-		{ledger.KindUpdate, func(c *ledger.Command) { c.Terms = nil }, "limits"},
-		{ledger.KindUpdate, func(c *ledger.Command) { c.Terms.Metadata = full }, "metadata"},
-		{ledger.KindUpdate, func(c *ledger.Command) { c.Terms.Asset = "USD" }, "asset"},
-		{ledger.KindUpdate, func(c *ledger.Command) { c.Terms.Normal = ledger.Debit }, "normal_side"},
+		{ledger.KindUpdate, func(c *ledger.Command) { c.Change = nil }, "limits"},
+		{ledger.KindUpdate, func(c *ledger.Command) { c.Change = &ledger.Change{} }, "limits"},
+		{ledger.KindUpdate, func(c *ledger.Command) { c.Change.Metadata = full }, "metadata"},
 		{ledger.KindFreeze, func(c *ledger.Command) { c.Account = "" }, "account_id"},
 		{ledger.KindFreeze, func(c *ledger.Command) { c.Status = ledger.Closed }, "status"},
 		{ledger.KindFreeze, func(c *ledger.Command) { c.Status = "" }, "status"},
@@ -149,6 +148,10 @@ func deepCopy(c ledger.Command) ledger.Command {
 	if c.Terms != nil {
 		terms := *c.Terms
 		c.Terms = &terms
+	}
+	if c.Change != nil {
+		change := *c.Change
+		c.Change = &change
 	}
 	c.Legs = append([]ledger.Leg(nil), c.Legs...)
 	c.Metadata = maps.Clone(c.Metadata)

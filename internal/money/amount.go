@@ -192,14 +192,14 @@ func (a Amount) times10plus(d byte) Amount {
 	}
 	carry, lo := bits.Mul64(a.lo, 10)
 	lo, c := bits.Add64(lo, uint64(d), 0)
-	return Amount{hi: a.hi*10 + int64(carry+c), lo: lo}
+	return Amount{hi: a.hi*10 + int64(carry+c), lo: lo} //nolint:gosec // at most 10
 }
 
 func pow10(n int) Amount {
 	a := FromInt64(1)
 	for range n {
 		carry, lo := bits.Mul64(a.lo, 10)
-		a = Amount{hi: a.hi*10 + int64(carry), lo: lo}
+		a = Amount{hi: a.hi*10 + int64(carry), lo: lo} //nolint:gosec // at most 9
 	}
 	return a
 }

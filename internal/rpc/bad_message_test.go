@@ -244,7 +244,7 @@ func TestBadMessages_AreInvalidOnEverySurface(t *testing.T) {
 				if !errors.As(err, &wire) || wire.Code() != connect.CodeInvalidArgument {
 					t.Fatalf("%.300v, wanted invalid_argument", err)
 				}
-				e := errs.Of(fromWire(err))
+				e := errs.Of(fromWire(t.Context(), err))
 				if e.Reason != errs.ReasonInvalidArgument || e.Fields["field"] != bad.field {
 					t.Errorf("%.300v names %q, wanted %q", err, e.Fields["field"], bad.field)
 				}

@@ -3,9 +3,12 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
+	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
@@ -30,11 +33,25 @@ func (h *handler) CreateLedger(ctx context.Context, r *connect.Request[ledgerv1.
 	if p.err != nil {
 		return nil, p.err
 	}
+	if len(h.homes) > 0 && !slices.Contains(h.homes, home) {
+		return nil, h.noHome(home)
+	}
 	l, err := h.svc.CreateLedger(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&ledgerv1.CreateLedgerResponse{Ledger: renderLedger(l)}), nil
+}
+
+// noHome refuses a ledger whose money would have no region to live in.
+func (h *handler) noHome(home id.Home) error {
+	known := make([]string, len(h.homes))
+	for i, k := range h.homes {
+		known[i] = string(k)
+	}
+	listed := strings.Join(known, ", ")
+	e := errs.New(errs.ErrHomeNotFound.Code, errs.ReasonHomeNotFound, fmt.Sprintf("no region of this deployment is home to %q; its homes are %s", home, listed))
+	return e.With("home", home).With("homes", listed)
 }
 
 // GetLedger implements LedgerService.

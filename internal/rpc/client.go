@@ -53,7 +53,7 @@ func NewHTTPClient(config *tls.Config, http2 bool) *http.Client {
 func call[Req, Resp any](ctx context.Context, rpc func(context.Context, *connect.Request[Req]) (*connect.Response[Resp], error), m *Req) (*Resp, error) {
 	resp, err := rpc(ctx, connect.NewRequest(m))
 	if err != nil {
-		return nil, fromWire(err)
+		return nil, fromWire(ctx, err)
 	}
 	return resp.Msg, nil
 }

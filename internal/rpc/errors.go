@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -43,7 +45,8 @@ var codesBack = func() map[connect.Code]errs.Code {
 	return back
 }()
 
-// retryAfter is how long a client waits after OVERLOADED: a full queue is worked off within about that time.
+// retryAfterSeconds is how long a client waits before it tries again: a full queue is worked off, and a database has chosen another
+// leader, within about that time.
 const retryAfterSeconds = 1
 
 // toWire turns an error of the domain into one of Connect. What an internal error says stays in the log.
@@ -65,7 +68,7 @@ func toWire(err error) *connect.Error {
 	if e.Code == errs.InvalidArgument && e.Fields["field"] != "" {
 		attach(out, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: e.Fields["field"], Description: e.Message}}})
 	}
-	if e.Code == errs.ResourceExhausted {
+	if e.Code == errs.ResourceExhausted || e.Code == errs.Unavailable {
 		out.Meta().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 		attach(out, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfterSeconds * time.Second)})
 	}
@@ -80,14 +83,14 @@ func attach(e *connect.Error, m proto.Message) {
 	e.AddDetail(detail)
 }
 
-// fromWire is the inverse of toWire, so that errors.Is holds on both sides.
-func fromWire(err error) error {
+// fromWire is the inverse of toWire, so that errors.Is holds on both sides. The context is that of the call.
+func fromWire(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	wire := new(connect.Error)
 	if !errors.As(err, &wire) {
-		return errs.ErrUnavailable.Because(err)
+		wire = connect.NewError(connect.CodeUnknown, err)
 	}
 	e := errs.New(codesBack[wire.Code()], "", wire.Message())
 	for _, d := range wire.Details() {
@@ -108,25 +111,57 @@ func fromWire(err error) error {
 		}
 	}
 	if e.Reason == "" { // not from a ledger: a proxy, or nothing at all
-		e = unreasoned(wire)
+		e = unreasoned(ctx, wire)
 	}
 	return e.Because(err)
 }
 
-func unreasoned(wire *connect.Error) *errs.Error {
-	switch {
-	case errors.Is(wire, context.DeadlineExceeded) || wire.Code() == connect.CodeDeadlineExceeded:
+// unreasoned is for errors that no ledger gave a reason. Only a caller whose own context ended was canceled or out of time: Connect uses
+// these words also where the server, or a dial that took too long, ended the connection.
+func unreasoned(ctx context.Context, wire *connect.Error) *errs.Error {
+	switch ended := over(ctx); {
+	case errors.Is(ended, context.DeadlineExceeded):
 		return errs.ErrDeadlineExceeded
-	case errors.Is(wire, context.Canceled) || wire.Code() == connect.CodeCanceled:
+	case ended != nil:
 		return errs.ErrCanceled
-	case wire.Code() == connect.CodeInvalidArgument:
-		return errs.New(errs.InvalidArgument, errs.ReasonInvalidArgument, wire.Message())
-	case wire.Code() == connect.CodeResourceExhausted:
-		return errs.ErrOverloaded
-	case wire.Code() == connect.CodeInternal:
-		return errs.ErrInternal
+	case severed(wire):
+		return errNoAnswer
 	}
-	return errs.ErrUnavailable
+	switch wire.Code() {
+	case connect.CodeInvalidArgument:
+		return errs.New(errs.InvalidArgument, errs.ReasonInvalidArgument, wire.Message())
+	case connect.CodeResourceExhausted:
+		return errs.ErrOverloaded
+	case connect.CodeInternal:
+		return errs.ErrInternal
+	case connect.CodeDeadlineExceeded: // said by somebody on the way, whose clock is ahead of ours
+		return errs.ErrDeadlineExceeded
+	default:
+		return errNoAnswer
+	}
+}
+
+var errNoAnswer = errs.New(errs.Unavailable, errs.ReasonUnavailable, "there is no answer from the node; retry with the same key, here or at another node")
+
+// over is ctx.Err, and the deadline also in the moment between its passing and the timer.
+func over(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
+// severed tells an answer that never came, or came in part, from one that somebody gave. HTTP/2 has no type for a stream that was reset.
+func severed(wire *connect.Error) bool {
+	if connect.IsWireError(wire) {
+		return false
+	}
+	switch wire.Code() {
+	case connect.CodeCanceled, connect.CodeDeadlineExceeded, connect.CodeUnknown, connect.CodeUnavailable:
+		return true
+	default:
+		return errors.Is(wire, io.EOF) || errors.Is(wire, io.ErrUnexpectedEOF) || strings.HasPrefix(wire.Message(), "stream error: ")
+	}
 }
 
 // reasonOf gives a reason its number on the wire. A test walks all of them.
@@ -153,8 +188,9 @@ func declinedCode(r errs.Reason) errs.Code {
 		return errs.AlreadyExists
 	case errs.ReasonAssetUnknown:
 		return errs.InvalidArgument
+	default:
+		return errs.FailedPrecondition
 	}
-	return errs.FailedPrecondition
 }
 
 func declinedError(r errs.Reason, detail map[string]string) error {

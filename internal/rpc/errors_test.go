@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -114,18 +119,56 @@ func TestErrors_InternalOnesLeakNothing(t *testing.T) {
 	}
 }
 
-func TestErrors_OverloadSaysWhenToComeBack(t *testing.T) {
-	base := serve(t, failing{fail: func() error { return errs.ErrOverloaded }}, Options{DefaultLedger: "shop-eu"})
-	r := send(t, "POST", base+"/v1/wallet/debit", []byte(contract), "Idempotency-Key", "k")
-	if got := r.refusal(t); r.status != 429 || got.reason != "OVERLOADED" || r.header.Get("Retry-After") != "1" {
-		t.Errorf("%d %+v Retry-After %q", r.status, got, r.header.Get("Retry-After"))
+func TestErrors_WhatIsWorthARepeatSaysWhen(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		http int
+		wait time.Duration // zero: it does not say
+	}{
+		{errs.ErrOverloaded, 429, time.Second},
+		{errs.ErrUnavailable, 503, time.Second},
+		{errs.ErrDraining, 503, time.Second},
+		{errs.ErrOutcomeUnknown, 503, time.Second},
+		{errs.ErrContended, 409, 0},
+		{errs.ErrInternal, 500, 0},
+	} {
+		t.Run(string(errs.Of(c.err).Reason), func(t *testing.T) {
+			seconds := ""
+			if c.wait > 0 {
+				seconds = "1"
+			}
+			base := serve(t, failing{fail: func() error { return c.err }}, Options{DefaultLedger: "shop-eu"})
+			r := send(t, "POST", base+"/v1/wallet/debit", []byte(contract), "Idempotency-Key", "k")
+			if got := r.refusal(t); r.status != c.http || got.reason != string(errs.Of(c.err).Reason) || r.header.Get("Retry-After") != seconds || got.wait != c.wait {
+				t.Errorf("wallet: %d %+v, Retry-After %q", r.status, got, r.header.Get("Retry-After"))
+			}
+			onEach(t, func(t *testing.T, s surface) {
+				_, err := s.client(t, base).Ledger(t.Context(), "shop-eu")
+				wire := new(connect.Error)
+				if !errors.As(err, &wire) || !errors.Is(err, c.err) {
+					t.Fatalf("%v", err)
+				}
+				if got := retryInfo(t, wire); wire.Meta().Get("Retry-After") != seconds || got != c.wait {
+					t.Errorf("Retry-After %q, RetryInfo %s", wire.Meta().Get("Retry-After"), got)
+				}
+			})
+		})
 	}
-	onEach(t, func(t *testing.T, s surface) {
-		_, err := s.client(t, base).Ledger(t.Context(), "shop-eu")
-		if wire := new(connect.Error); !errors.As(err, &wire) || wire.Meta().Get("Retry-After") != "1" {
-			t.Errorf("%v", err)
+}
+
+// retryInfo is how long the details of an error say to wait.
+func retryInfo(t *testing.T, wire *connect.Error) (wait time.Duration) {
+	t.Helper()
+	for _, d := range wire.Details() {
+		value, err := d.Value()
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		if info, ok := value.(*errdetails.RetryInfo); ok {
+			wait = info.GetRetryDelay().AsDuration()
+		}
+	}
+	return wait
 }
 
 func TestPanics_AreInternalAndTheServerLivesOn(t *testing.T) {
@@ -161,26 +204,47 @@ func (p *panicking) Execute(ctx context.Context, b ledger.Batch) ([]ledger.Resul
 }
 
 func TestClient_MakesReasonsOfWhatIsNoLedger(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	timeout := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 	for _, c := range []struct {
+		ctx  context.Context //nolint:containedctx // of the row
 		err  error
 		want error
 	}{
-		{errors.New("dial tcp: refused"), errs.ErrUnavailable},
-		{connect.NewError(connect.CodeUnavailable, errors.New("proxy")), errs.ErrUnavailable},
-		{connect.NewError(connect.CodeUnknown, errors.New("bad gateway")), errs.ErrUnavailable},
-		{connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded), errs.ErrDeadlineExceeded},
-		{connect.NewError(connect.CodeCanceled, context.Canceled), errs.ErrCanceled},
-		{connect.NewError(connect.CodeResourceExhausted, errors.New("quota")), errs.ErrOverloaded},
-		{connect.NewError(connect.CodeInternal, errors.New("x")), errs.ErrInternal},
+		{t.Context(), errors.New("dial tcp: refused"), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeUnavailable, errors.New("proxy")), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeUnknown, errors.New("bad gateway")), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeDeadlineExceeded, timeout), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeCanceled, syscall.ECONNRESET), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeInternal, errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer")), errs.ErrUnavailable},
+		{t.Context(), connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("incomplete envelope: %w", io.ErrUnexpectedEOF)), errs.ErrUnavailable},
+		{t.Context(), connect.NewWireError(connect.CodeCanceled, errors.New("said a proxy")), errs.ErrUnavailable},
+		{t.Context(), connect.NewWireError(connect.CodeDeadlineExceeded, errors.New("said a proxy")), errs.ErrDeadlineExceeded},
+		{t.Context(), connect.NewError(connect.CodeResourceExhausted, errors.New("quota")), errs.ErrOverloaded},
+		{t.Context(), connect.NewError(connect.CodeInternal, errors.New("marshal message")), errs.ErrInternal},
+		{t.Context(), connect.NewWireError(connect.CodeInvalidArgument, io.ErrUnexpectedEOF), errs.New(errs.InvalidArgument, errs.ReasonInvalidArgument, "")},
+		{canceled, connect.NewError(connect.CodeCanceled, context.Canceled), errs.ErrCanceled},
+		{canceled, errors.New("dial tcp: operation was canceled"), errs.ErrCanceled},
+		{late, connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded), errs.ErrDeadlineExceeded},
+		{late, connect.NewError(connect.CodeCanceled, syscall.EPIPE), errs.ErrDeadlineExceeded},
+		{passed{t.Context()}, connect.NewError(connect.CodeDeadlineExceeded, errors.New("stream error: CANCEL")), errs.ErrDeadlineExceeded},
 	} {
-		if got := fromWire(c.err); !errors.Is(got, c.want) || errs.Of(got).Code != errs.Of(c.want).Code {
-			t.Errorf("%v became %v", c.err, got)
+		if got := fromWire(c.ctx, c.err); !errors.Is(got, c.want) || errs.Of(got).Code != errs.Of(c.want).Code {
+			t.Errorf("%v became %v, want %v", c.err, got, c.want)
 		}
 	}
-	if fromWire(nil) != nil {
+	if fromWire(t.Context(), nil) != nil {
 		t.Error("no error became one")
 	}
 }
+
+// passed has a deadline that is over before its timer has noticed.
+type passed struct{ context.Context } //nolint:containedctx // it is one
+
+func (passed) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
 func TestDocs_ListEveryReasonAndTheDeclinesInOrder(t *testing.T) {
 	text, err := os.ReadFile("../../docs/api.md")

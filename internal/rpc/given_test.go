@@ -25,11 +25,16 @@ import (
 // serve runs a server on a port of its own until the test ends, and returns its base URL.
 func serve(t testing.TB, svc ledger.Service, o Options) string {
 	t.Helper()
+	return listen(t, NewServer(NewHandler(svc, o), nil))
+}
+
+// listen lets a server serve on a port of its own until the test ends, and returns its base URL.
+func listen(t testing.TB, server *http.Server) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(NewHandler(svc, o), nil)
 	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -153,6 +158,7 @@ type wireError struct {
 // refusal is what an error says, however it came.
 type refusal struct {
 	code, message, reason, domain, field, violation string
+	wait                                            time.Duration // of google.rpc.RetryInfo
 }
 
 func (w wireError) refusal(t testing.TB) refusal {
@@ -170,6 +176,12 @@ func (w wireError) refusal(t testing.TB) refusal {
 				t.Fatal(err)
 			}
 			r.reason, r.domain = info.GetReason(), info.GetDomain()
+		case "google.rpc.RetryInfo":
+			var retry errdetails.RetryInfo
+			if err := proto.Unmarshal(raw, &retry); err != nil {
+				t.Fatal(err)
+			}
+			r.wait = retry.GetRetryDelay().AsDuration()
 		case "google.rpc.BadRequest":
 			var bad errdetails.BadRequest
 			if err := proto.Unmarshal(raw, &bad); err != nil {

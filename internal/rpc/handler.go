@@ -18,6 +18,7 @@ type handler struct {
 	ledgerv1connect.UnimplementedQueryServiceHandler
 	svc      ledger.Service
 	fallback id.Ledger
+	homes    []id.Home // none: all
 }
 
 func (h *handler) parser(ctx context.Context, header http.Header) *parser {

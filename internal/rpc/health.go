@@ -49,7 +49,7 @@ func (h *health) Check(ctx context.Context, r *connect.Request[healthv1.HealthCh
 	return connect.NewResponse(&healthv1.HealthCheckResponse{Status: status}), nil
 }
 
-// Watch implements Health: the status now, and every change of it.
+// Watch implements Health: the status now, and every change of it. When the node drains, the last word is NOT_SERVING, and the watch ends.
 func (h *health) Watch(ctx context.Context, r *connect.Request[healthv1.HealthCheckRequest], out *connect.ServerStream[healthv1.HealthCheckResponse]) error {
 	last := healthv1.HealthCheckResponse_UNKNOWN
 	tick := time.NewTicker(watchInterval)
@@ -63,6 +63,9 @@ func (h *health) Watch(ctx context.Context, r *connect.Request[healthv1.HealthCh
 		}
 		select {
 		case <-ctx.Done():
+			if drained(ctx) && last == healthv1.HealthCheckResponse_SERVING {
+				_ = out.Send(&healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_NOT_SERVING}) // the watch ends either way
+			}
 			return ctx.Err()
 		case <-tick.C:
 		}

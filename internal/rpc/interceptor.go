@@ -73,14 +73,16 @@ func token(s string) bool {
 	return true
 }
 
-// observer is the one interceptor of unary calls: trace id, panic, errors, log and metric.
+// observer is the one interceptor: trace id, panic, errors and log, for unary calls the metric, and for streams (stream.go) their end when
+// the node drains.
 type observer struct {
-	log     *slog.Logger
-	seconds *prometheus.HistogramVec
+	log      *slog.Logger
+	draining <-chan struct{}
+	seconds  *prometheus.HistogramVec
 }
 
-func newObserver(log *slog.Logger, registry prometheus.Registerer) *observer {
-	o := &observer{log: log, seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+func newObserver(log *slog.Logger, registry prometheus.Registerer, draining <-chan struct{}) *observer {
+	o := &observer{log: log, draining: draining, seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "meridian_rpc_seconds", Help: "Time of a call by procedure and code (ok where it has an answer, a decline included).",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16), // 0.5 ms to 16 s
 	}, []string{"procedure", "code"})}
@@ -122,27 +124,6 @@ func (o *observer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 // WrapStreamingClient implements connect.Interceptor.
 func (o *observer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
-}
-
-// WrapStreamingHandler implements connect.Interceptor.
-func (o *observer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		return next(ctx, readableConn{conn})
-	}
-}
-
-// readableConn refuses messages that a codec could not read.
-type readableConn struct{ connect.StreamingHandlerConn }
-
-// Receive implements connect.StreamingHandlerConn.
-func (c readableConn) Receive(m any) error {
-	if err := c.StreamingHandlerConn.Receive(m); err != nil {
-		return err
-	}
-	if unread := spoiled(m); unread != nil {
-		return unread
-	}
-	return nil
 }
 
 func (o *observer) answered(ctx context.Context, req connect.AnyRequest, c *exchange, elapsed time.Duration) {

@@ -208,9 +208,10 @@ func (p *parser) side(field string, s ledgerv1.Side) ledger.Side {
 		return ledger.Debit
 	case ledgerv1.Side_SIDE_CREDIT:
 		return ledger.Credit
+	default:
+		p.fail(field, "SIDE_DEBIT or SIDE_CREDIT")
+		return 0
 	}
-	p.fail(field, "SIDE_DEBIT or SIDE_CREDIT")
-	return 0
 }
 
 func (p *parser) time(field string, t *timestamppb.Timestamp) time.Time {
@@ -333,11 +334,30 @@ func (p *parser) update(r *ledgerv1.UpdateAccountRequest) ledger.Command {
 	return ledger.Command{
 		Kind: ledger.KindUpdate, Ledger: p.ledger("ledger", r.GetLedger()), Account: p.account("account_id", r.GetAccountId()),
 		Key: p.optionalKey(r.GetIdempotencyKey(), randomKey), TraceID: traceOf(p.ctx),
-		Terms: &ledger.Terms{
-			Floor: p.limit("min_available", r.GetMinAvailable(), "0"), Ceiling: p.limit("max_balance", r.GetMaxBalance(), none),
-			Metadata: r.GetMetadata(),
-		},
+		Change: p.change(r),
 	}
+}
+
+// change reads what is there; the rest of the account's terms stays.
+func (p *parser) change(r *ledgerv1.UpdateAccountRequest) *ledger.Change {
+	var c ledger.Change
+	if r.MinAvailable != nil {
+		floor := p.limit("min_available", r.GetMinAvailable(), "")
+		c.Floor = &floor
+	}
+	if r.MaxBalance != nil {
+		ceiling := p.limit("max_balance", r.GetMaxBalance(), "")
+		c.Ceiling = &ceiling
+	}
+	switch {
+	case r.GetClearMetadata() && len(r.GetMetadata()) > 0:
+		p.fail("clear_metadata", "either new metadata, or none")
+	case r.GetClearMetadata():
+		c.Metadata = ledger.Metadata{}
+	case len(r.GetMetadata()) > 0:
+		c.Metadata = r.GetMetadata()
+	}
+	return &c
 }
 
 func (p *parser) freeze(r *ledgerv1.FreezeAccountRequest) ledger.Command {

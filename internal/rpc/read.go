@@ -210,7 +210,8 @@ func readTrialLine(m *ledgerv1.TrialLine) (ledger.TrialLine, error) {
 
 func readResult(m *ledgerv1.CommandResult) (ledger.Result, error) {
 	if e := m.GetError(); e != nil {
-		failed := errs.New(errs.AlreadyExists, reasonBack(e.GetReason()), e.GetMessage())
+		reason := reasonBack(e.GetReason())
+		failed := errs.New(errs.CodeOf(reason), reason, e.GetMessage())
 		for k, fact := range e.GetDetail() {
 			failed = failed.With(k, fact)
 		}
@@ -256,8 +257,18 @@ func renderCommand(c ledger.Command) *ledgerv1.Command {
 		return &ledgerv1.Command{Command: &ledgerv1.Command_Rollback{Rollback: &ledgerv1.RollbackRequest{Terms: t, HoldId: c.Target.String()}}}
 	case ledger.KindReverse:
 		return &ledgerv1.Command{Command: &ledgerv1.Command_Reverse{Reverse: &ledgerv1.ReverseRequest{Terms: t, TransactionId: c.Target.String()}}}
+	default: // on accounts
+		return renderAccountCommand(c)
 	}
-	return renderAccountCommand(c)
+}
+
+// renderChanged leaves out what stays.
+func renderChanged(l *ledger.Limit) *string {
+	if l == nil {
+		return nil
+	}
+	text := renderLimit(*l)
+	return &text
 }
 
 func renderAccountCommand(c ledger.Command) *ledgerv1.Command {
@@ -273,10 +284,12 @@ func renderAccountCommand(c ledger.Command) *ledgerv1.Command {
 			MaxBalance: renderLimit(terms.Ceiling), Metadata: terms.Metadata, IdempotencyKey: key,
 		}}}
 	case ledger.KindUpdate:
-		return &ledgerv1.Command{Command: &ledgerv1.Command_UpdateAccount{UpdateAccount: &ledgerv1.UpdateAccountRequest{
-			Ledger: name, AccountId: account, MinAvailable: renderLimit(terms.Floor), MaxBalance: renderLimit(terms.Ceiling),
-			Metadata: terms.Metadata, IdempotencyKey: key,
-		}}}
+		update := &ledgerv1.UpdateAccountRequest{Ledger: name, AccountId: account, IdempotencyKey: key}
+		if c.Change != nil {
+			update.MinAvailable, update.MaxBalance = renderChanged(c.Change.Floor), renderChanged(c.Change.Ceiling)
+			update.Metadata, update.ClearMetadata = c.Change.Metadata, c.Change.Metadata != nil && len(c.Change.Metadata) == 0
+		}
+		return &ledgerv1.Command{Command: &ledgerv1.Command_UpdateAccount{UpdateAccount: update}}
 	case ledger.KindFreeze:
 		return &ledgerv1.Command{Command: &ledgerv1.Command_FreezeAccount{FreezeAccount: &ledgerv1.FreezeAccountRequest{
 			Ledger: name, AccountId: account, Status: statuses[c.Status], IdempotencyKey: key,
@@ -285,8 +298,9 @@ func renderAccountCommand(c ledger.Command) *ledgerv1.Command {
 		return &ledgerv1.Command{Command: &ledgerv1.Command_CloseAccount{CloseAccount: &ledgerv1.CloseAccountRequest{
 			Ledger: name, AccountId: account, IdempotencyKey: key,
 		}}}
+	default: // no client may ask for it
+		return &ledgerv1.Command{}
 	}
-	return &ledgerv1.Command{}
 }
 
 func renderLegs(legs []ledger.Leg) []*ledgerv1.Leg {

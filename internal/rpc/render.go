@@ -157,9 +157,11 @@ func renderResult(r ledger.Result) *ledgerv1.CommandResult {
 		return &ledgerv1.CommandResult{Result: &ledgerv1.CommandResult_Transaction{Transaction: renderOutcome(r.Outcome)}}
 	}
 	e := errs.Of(r.Err)
-	return &ledgerv1.CommandResult{Result: &ledgerv1.CommandResult_Error{Error: &ledgerv1.CommandError{
-		Reason: reasonOf(e.Reason), Message: e.Message, Detail: maps.Clone(e.Fields),
-	}}}
+	out := &ledgerv1.CommandError{Reason: reasonOf(e.Reason), Message: e.Message}
+	if e.Code != errs.Internal { // what an internal error says stays in the log
+		out.Detail = maps.Clone(e.Fields)
+	}
+	return &ledgerv1.CommandResult{Result: &ledgerv1.CommandResult_Error{Error: out}}
 }
 
 func renderTrial(lines []ledger.TrialLine) []*ledgerv1.TrialLine {

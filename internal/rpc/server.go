@@ -29,7 +29,9 @@ import (
 // Options of a handler. The zero value works.
 type Options struct {
 	DefaultLedger  id.Ledger                   // of requests that name none
+	Homes          []id.Home                   // in which ledgers may be created; none: in all
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
+	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
 	Metrics        http.Handler                // of /metrics
 	Registerer     prometheus.Registerer
 	Log            *slog.Logger
@@ -45,7 +47,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}
-	interceptors := []connect.Interceptor{newObserver(o.Log, o.Registerer)}
+	interceptors := []connect.Interceptor{newObserver(o.Log, o.Registerer, o.Draining)}
 	if o.Tracing != nil {
 		interceptors = append([]connect.Interceptor{o.Tracing}, interceptors...)
 	}
@@ -53,7 +55,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 		connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{jsonNames[0]}), connect.WithCodec(jsonCodec{jsonNames[1]}), connect.WithInterceptors(interceptors...),
 		connect.WithCompression("gzip", newDecompressor, newCompressor), connect.WithCompressMinBytes(4 << 10),
 	}
-	h := &handler{svc: svc, fallback: o.DefaultLedger}
+	h := &handler{svc: svc, fallback: o.DefaultLedger, homes: o.Homes}
 	mux := http.NewServeMux()
 	mux.Handle(ledgerv1connect.NewLedgerServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewTransactionServiceHandler(h, common...))
@@ -61,8 +63,12 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
 	(&health{ready: o.Ready}).handle(mux, common...)
 	reflector := grpcreflect.NewStaticReflector(append(services(), healthName)...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	for _, mount := range []func(*grpcreflect.Reflector, ...connect.HandlerOption) (string, http.Handler){
+		grpcreflect.NewHandlerV1, grpcreflect.NewHandlerV1Alpha,
+	} {
+		path, reflection := mount(reflector, connect.WithInterceptors(interceptors...))
+		mux.Handle(path, interruptible(reflection))
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") })
 	mux.HandleFunc("GET /readyz", readiness(o.Ready))
 	if o.Metrics != nil {

@@ -65,7 +65,7 @@ func spoiled(m any) *connect.Error {
 		if tag < 0 || n < 0 {
 			return malformed(bodyField, "the body can not be read")
 		}
-		texts[i], note = text, note[tag+n:]
+		texts[i], note = text, note[tag+n:] //nolint:gosec // i ranges over texts, and n was held against note
 	}
 	return malformed(texts[0], texts[1])
 }

@@ -173,8 +173,8 @@ func (w writer) reverses() {
 
 func (w writer) administers() {
 	w.t.Helper()
-	floor := ledger.AtLimit(money.Amount{})
-	w.posts(ledger.Command{Kind: ledger.KindUpdate, Key: "limit", Account: "acc_a", Terms: &ledger.Terms{Floor: floor, Ceiling: ledger.AtLimit(money.FromInt64(1_000_000))}})
+	floor, ceiling := ledger.AtLimit(money.Amount{}), ledger.AtLimit(money.FromInt64(1_000_000))
+	w.posts(ledger.Command{Kind: ledger.KindUpdate, Key: "limit", Account: "acc_a", Change: &ledger.Change{Floor: &floor, Ceiling: &ceiling}})
 	w.posts(ledger.Command{Kind: ledger.KindFreeze, Key: "freeze", Account: "acc_b", Status: ledger.Frozen})
 	w.posts(ledger.Command{Kind: ledger.KindFreeze, Key: "thaw", Account: "acc_b", Status: ledger.Open})
 	w.posts(ledger.Command{Kind: ledger.KindTransfer, Key: "after", Account: "acc_a", Counter: "acc_b", Amount: eur(1)})

@@ -212,7 +212,15 @@ func (a attempt) opened(w want) account {
 func (a attempt) change(there *account) {
 	switch a.Kind {
 	case ledger.KindUpdate:
-		there.floor, there.ceiling, there.metadata = a.Terms.Floor, a.Terms.Ceiling, maps.Clone(a.Terms.Metadata)
+		if a.Change.Floor != nil {
+			there.floor = *a.Change.Floor
+		}
+		if a.Change.Ceiling != nil {
+			there.ceiling = *a.Change.Ceiling
+		}
+		if a.Change.Metadata != nil {
+			there.metadata = maps.Clone(a.Change.Metadata)
+		}
 	case ledger.KindFreeze:
 		there.status = a.Status
 	case ledger.KindClose:

@@ -53,9 +53,11 @@ func (w World) command(t *rapid.T, kind ledger.Kind) ledger.Command {
 		if rapid.Bool().Draw(t, "partial") {
 			c.Amount, c.KeepRest = amounts(t), rapid.Bool().Draw(t, "keep rest")
 		}
-	case ledger.KindOpen, ledger.KindUpdate:
-		c.Account, c.Terms = name(t, "account"), terms(t, kind)
-		if kind == ledger.KindOpen && rapid.Bool().Draw(t, "a new one") {
+	case ledger.KindUpdate:
+		c.Account, c.Change = name(t, "account"), change(t)
+	case ledger.KindOpen:
+		c.Account, c.Terms = name(t, "account"), terms(t)
+		if rapid.Bool().Draw(t, "a new one") {
 			c.Account = rapid.SampledFrom([]id.Account{"newcomer", "Nobody", "counter:fee:EUR", "counter:payout:EUR"}).Draw(t, "opened")
 		}
 	case ledger.KindFreeze:
@@ -134,15 +136,31 @@ func (w World) legs(t *rapid.T) []ledger.Leg {
 	return rapid.Permutation(legs).Draw(t, "order")
 }
 
-func terms(t *rapid.T, kind ledger.Kind) *ledger.Terms {
-	limits := []ledger.Limit{{}, {}, atLimit(-50), atLimit(0), atLimit(100), atLimit(500)}
-	terms := ledger.Terms{
-		Floor: rapid.SampledFrom(limits).Draw(t, "floor"), Ceiling: rapid.SampledFrom(limits).Draw(t, "ceiling"),
+var limits = []ledger.Limit{{}, {}, atLimit(-50), atLimit(0), atLimit(100), atLimit(500)}
+
+func terms(t *rapid.T) *ledger.Terms {
+	return &ledger.Terms{
+		Asset:  rapid.SampledFrom([]money.Code{"EUR", "EUR", "EUR", "USD", "XXX"}).Draw(t, "asset"),
+		Normal: rapid.SampledFrom([]ledger.Side{ledger.Credit, ledger.Debit}).Draw(t, "normal side"),
+		Floor:  rapid.SampledFrom(limits).Draw(t, "floor"), Ceiling: rapid.SampledFrom(limits).Draw(t, "ceiling"),
 		Metadata: rapid.SampledFrom([]ledger.Metadata{nil, {"tier": "gold"}}).Draw(t, "metadata of account"),
 	}
-	if kind == ledger.KindOpen {
-		terms.Asset = rapid.SampledFrom([]money.Code{"EUR", "EUR", "EUR", "USD", "XXX"}).Draw(t, "asset")
-		terms.Normal = rapid.SampledFrom([]ledger.Side{ledger.Credit, ledger.Debit}).Draw(t, "normal side")
+}
+
+// change draws any of the three, and at least one.
+func change(t *rapid.T) *ledger.Change {
+	what := rapid.IntRange(1, 7).Draw(t, "what changes")
+	var c ledger.Change
+	if what&1 != 0 {
+		floor := rapid.SampledFrom(limits).Draw(t, "floor")
+		c.Floor = &floor
 	}
-	return &terms
+	if what&2 != 0 {
+		ceiling := rapid.SampledFrom(limits).Draw(t, "ceiling")
+		c.Ceiling = &ceiling
+	}
+	if what&4 != 0 {
+		c.Metadata = rapid.SampledFrom([]ledger.Metadata{{}, {"tier": "gold"}}).Draw(t, "metadata of account")
+	}
+	return &c
 }

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -27,16 +28,33 @@ var accountStories = []named{
 			s.t.Fatalf("the first line of a statement is the opening, not %s", show(o.Entries))
 		}
 	}},
-	{"update-replaces-limits-and-metadata", func(s *story) {
+	{"update-changes-what-it-names-and-nothing-else", func(s *story) {
+		s.posted(s.openAs("a", ledger.Terms{Floor: atLimit(0), Ceiling: atLimit(100), Metadata: ledger.Metadata{"tier": "gold"}}))
+		is := func(floor, ceiling ledger.Limit, metadata ledger.Metadata, change ledger.Change) {
+			s.t.Helper()
+			o := s.posted(s.update("a", change))
+			a := s.account("a")
+			if a.Floor != floor || a.Ceiling != ceiling || !maps.Equal(a.Metadata, metadata) || o.Account.Floor != floor || o.Account.Ceiling != ceiling {
+				s.t.Fatalf("updated by %s: %s", show(change), show(a))
+			}
+		}
+		gold := ledger.Metadata{"tier": "gold"}
+		is(atLimit(-5), atLimit(100), gold, ledger.Change{Floor: limitAt(-5)})
+		is(atLimit(-5), ledger.Limit{}, gold, ledger.Change{Ceiling: &ledger.Limit{}})
+		is(atLimit(-5), ledger.Limit{}, ledger.Metadata{"since": "2025"}, ledger.Change{Metadata: ledger.Metadata{"since": "2025"}})
+		is(ledger.Limit{}, atLimit(7), nil, ledger.Change{Floor: &ledger.Limit{}, Ceiling: limitAt(7), Metadata: ledger.Metadata{}})
+		s.posted(s.debit("a", 5)) // a floor that was taken away holds nobody back
+	}},
+	{"update-sets-limits-that-the-balance-is-outside-of", func(s *story) {
 		s.posted(s.openAs("a", ledger.Terms{Floor: atLimit(0), Ceiling: atLimit(100), Metadata: ledger.Metadata{"tier": "gold", "since": "2025"}}))
 		s.posted(s.credit("a", 50))
-		o := s.posted(s.update("a", ledger.Terms{Ceiling: atLimit(40), Metadata: ledger.Metadata{"tier": "silver"}}))
+		o := s.posted(s.update("a", ledger.Change{Ceiling: limitAt(40), Metadata: ledger.Metadata{"tier": "silver"}}))
 		a := s.account("a")
-		if a.Floor.Set || a.Ceiling != atLimit(40) || len(a.Metadata) != 1 || a.Metadata["tier"] != "silver" || a.Asset.Code != "EUR" ||
+		if a.Floor != atLimit(0) || a.Ceiling != atLimit(40) || len(a.Metadata) != 1 || a.Metadata["tier"] != "silver" || a.Asset.Code != "EUR" ||
 			a.Sequence != 3 || o.Account.Ceiling != atLimit(40) {
 			s.t.Fatalf("updated %s", show(a))
 		}
-		s.has("a", 50, 0, 0, 50) // a limit may be set where the balance is outside already
+		s.has("a", 50, 0, 0, 50)
 	}},
 	{"freeze-debits-stops-what-leaves", func(s *story) {
 		s.customer("a", 100)
@@ -70,7 +88,7 @@ var accountStories = []named{
 		s.declined(errs.ReasonAccountFrozen, s.commit(commits))
 		s.declined(errs.ReasonAccountFrozen, s.reverse(paid))
 		s.posted(s.rollback(releases)) // letting go of held money stays possible
-		s.posted(s.update("a", ledger.Terms{Floor: atLimit(0)}))
+		s.posted(s.update("a", ledger.Change{Floor: limitAt(0)}))
 		s.posted(s.freeze("a", ledger.Open))
 		s.posted(s.commit(commits))
 		s.has("a", 85, 0, 0, 85)
@@ -85,7 +103,7 @@ var accountStories = []named{
 		}
 		s.declined(errs.ReasonAccountClosed, s.transfer("b", "a", 5), "account_id", "a")
 		s.declined(errs.ReasonAccountClosed, s.freeze("a", ledger.Open))
-		s.declined(errs.ReasonAccountClosed, s.update("a", ledger.Terms{}))
+		s.declined(errs.ReasonAccountClosed, s.update("a", ledger.Change{Floor: limitAt(0)}))
 		s.declined(errs.ReasonAccountClosed, s.closing("a"))
 		s.declined(errs.ReasonAccountExists, s.openAs("a", ledger.Terms{}))
 	}},

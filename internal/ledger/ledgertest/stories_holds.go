@@ -95,7 +95,7 @@ var holdStories = []named{
 		s.customer("a", 100)
 		h := s.posted(s.hold("a", 100))
 		s.declined(errs.ReasonInsufficientFunds, s.debit("a", 1))
-		s.posted(s.update("a", ledger.Terms{Floor: atLimit(500)})) // a limit that comes later does not break a promise
+		s.posted(s.update("a", ledger.Change{Floor: limitAt(500)})) // a limit that comes later does not break a promise
 		s.posted(s.commit(h))
 		s.has("a", 0, 0, 0, 0)
 	}},

@@ -23,7 +23,7 @@ var idempotencyStories = []named{
 		done := map[ledger.Kind]bool{ledger.KindExpire: true} // has a story of its own
 		for _, c := range []ledger.Command{
 			s.openAs("c", ledger.Terms{Floor: atLimit(-5), Metadata: ledger.Metadata{"tier": "gold"}}),
-			s.update("c", ledger.Terms{Ceiling: atLimit(100), Metadata: ledger.Metadata{"tier": "lead"}}),
+			s.update("c", ledger.Change{Ceiling: limitAt(100), Metadata: ledger.Metadata{"tier": "lead"}}),
 			s.debit("a", 5, because("fee")), s.credit("a", 5), s.transfer("a", "b", 5), s.post(debited("a", eur(5)), credited("b", eur(5))),
 			s.hold("a", 5, lasting(time.Hour)), s.commit(held[0]), s.commit(held[1], of(eur(5)), keepingRest), s.rollback(held[2]), s.reverse(paid),
 			s.freeze("c", ledger.Frozen), s.closing("c"),

@@ -76,8 +76,8 @@ var limitStories = []named{
 	{"outside-a-limit-may-come-closer", func(s *story) {
 		s.open("a", "b")
 		s.posted(s.transfer("a", "b", 100)) // a has -100, b has 100
-		s.posted(s.update("a", ledger.Terms{Floor: atLimit(0)}))
-		s.posted(s.update("b", ledger.Terms{Ceiling: atLimit(0)}))
+		s.posted(s.update("a", ledger.Change{Floor: limitAt(0)}))
+		s.posted(s.update("b", ledger.Change{Ceiling: limitAt(0)}))
 		s.declined(errs.ReasonInsufficientFunds, s.transfer("a", "b", 1), "account_id", "a", "available", "-100")
 		s.posted(s.transfer("b", "a", 30))
 		s.posted(s.post(debited("a", eur(5)), credited("a", eur(5)))) // no net effect, no complaint

@@ -51,6 +51,9 @@ var mismatches = []struct {
 	{"terms", "", func(s *story) (_, _ ledger.Command) {
 		return s.openAs("c", ledger.Terms{}), s.openAs("c", ledger.Terms{Floor: atLimit(0)})
 	}},
+	{"change", "", func(s *story) (_, _ ledger.Command) {
+		return s.update("a", ledger.Change{Floor: limitAt(0)}), s.update("a", ledger.Change{Floor: limitAt(0), Ceiling: &ledger.Limit{}})
+	}},
 	{"status", "", func(s *story) (_, _ ledger.Command) {
 		return s.freeze("a", ledger.Frozen), s.freeze("a", ledger.DebitsFrozen)
 	}},

@@ -127,8 +127,14 @@ func (s *story) openAs(account id.Account, terms ledger.Terms, edits ...edit) le
 	return s.command(ledger.Command{Kind: ledger.KindOpen, Account: account, Terms: &terms}, edits)
 }
 
-func (s *story) update(account id.Account, terms ledger.Terms) ledger.Command {
-	return s.command(ledger.Command{Kind: ledger.KindUpdate, Account: account, Terms: &terms}, nil)
+func (s *story) update(account id.Account, change ledger.Change) ledger.Command {
+	return s.command(ledger.Command{Kind: ledger.KindUpdate, Account: account, Change: &change}, nil)
+}
+
+// limitAt is a limit that a change sets.
+func limitAt(n int64) *ledger.Limit {
+	limit := atLimit(n)
+	return &limit
 }
 
 func (s *story) freeze(account id.Account, status ledger.Status) ledger.Command {

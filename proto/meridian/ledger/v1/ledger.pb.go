@@ -705,15 +705,18 @@ type UpdateAccountRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Ledger    string                 `protobuf:"bytes,1,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	AccountId string                 `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Minor units, or "none"; "0" where it is left out.
-	MinAvailable string `protobuf:"bytes,3,opt,name=min_available,json=minAvailable,proto3" json:"min_available,omitempty"`
-	// Minor units, or "none", which is what leaving it out means.
-	MaxBalance     string            `protobuf:"bytes,4,opt,name=max_balance,json=maxBalance,proto3" json:"max_balance,omitempty"`
+	// Minor units, or "none". Left out: stays as it is.
+	MinAvailable *string `protobuf:"bytes,3,opt,name=min_available,json=minAvailable,proto3,oneof" json:"min_available,omitempty"`
+	// Minor units, or "none". Left out: stays as it is.
+	MaxBalance *string `protobuf:"bytes,4,opt,name=max_balance,json=maxBalance,proto3,oneof" json:"max_balance,omitempty"`
+	// Replaces all of it. Left out or empty: stays as it is.
 	Metadata       map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	IdempotencyKey string            `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	DryRun         bool              `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Takes all metadata away; not together with metadata.
+	ClearMetadata bool `protobuf:"varint,8,opt,name=clear_metadata,json=clearMetadata,proto3" json:"clear_metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateAccountRequest) Reset() {
@@ -761,15 +764,15 @@ func (x *UpdateAccountRequest) GetAccountId() string {
 }
 
 func (x *UpdateAccountRequest) GetMinAvailable() string {
-	if x != nil {
-		return x.MinAvailable
+	if x != nil && x.MinAvailable != nil {
+		return *x.MinAvailable
 	}
 	return ""
 }
 
 func (x *UpdateAccountRequest) GetMaxBalance() string {
-	if x != nil {
-		return x.MaxBalance
+	if x != nil && x.MaxBalance != nil {
+		return *x.MaxBalance
 	}
 	return ""
 }
@@ -791,6 +794,13 @@ func (x *UpdateAccountRequest) GetIdempotencyKey() string {
 func (x *UpdateAccountRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *UpdateAccountRequest) GetClearMetadata() bool {
+	if x != nil {
+		return x.ClearMetadata
 	}
 	return false
 }
@@ -1154,20 +1164,23 @@ const file_meridian_ledger_v1_ledger_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"w\n" +
 	"\x14ListAccountsResponse\x127\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1b.meridian.ledger.v1.AccountR\baccounts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe6\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x03\n" +
 	"\x14UpdateAccountRequest\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\tR\x06ledger\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12#\n" +
-	"\rmin_available\x18\x03 \x01(\tR\fminAvailable\x12\x1f\n" +
-	"\vmax_balance\x18\x04 \x01(\tR\n" +
-	"maxBalance\x12R\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12(\n" +
+	"\rmin_available\x18\x03 \x01(\tH\x00R\fminAvailable\x88\x01\x01\x12$\n" +
+	"\vmax_balance\x18\x04 \x01(\tH\x01R\n" +
+	"maxBalance\x88\x01\x01\x12R\n" +
 	"\bmetadata\x18\x05 \x03(\v26.meridian.ledger.v1.UpdateAccountRequest.MetadataEntryR\bmetadata\x12'\n" +
 	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\x1a;\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12%\n" +
+	"\x0eclear_metadata\x18\b \x01(\bR\rclearMetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x91\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x10\n" +
+	"\x0e_min_availableB\x0e\n" +
+	"\f_max_balance\"\x91\x01\n" +
 	"\x15UpdateAccountResponse\x125\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1b.meridian.ledger.v1.AccountR\aaccount\x12A\n" +
 	"\vtransaction\x18\x02 \x01(\v2\x1f.meridian.ledger.v1.TransactionR\vtransaction\"\xca\x01\n" +
@@ -1293,6 +1306,7 @@ func file_meridian_ledger_v1_ledger_proto_init() {
 		return
 	}
 	file_meridian_ledger_v1_types_proto_init()
+	file_meridian_ledger_v1_ledger_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1497,7 +1497,7 @@ type CommandResult_Transaction struct {
 }
 
 type CommandResult_Error struct {
-	// The key carries another request.
+	// The key carries another request, or the service failed before this command of a batch that is not atomic was done.
 	Error *CommandError `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 

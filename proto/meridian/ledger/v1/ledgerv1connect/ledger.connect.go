@@ -70,7 +70,7 @@ type LedgerServiceClient interface {
 	OpenAccount(context.Context, *connect.Request[v1.OpenAccountRequest]) (*connect.Response[v1.OpenAccountResponse], error)
 	GetAccount(context.Context, *connect.Request[v1.GetAccountRequest]) (*connect.Response[v1.GetAccountResponse], error)
 	ListAccounts(context.Context, *connect.Request[v1.ListAccountsRequest]) (*connect.Response[v1.ListAccountsResponse], error)
-	// UpdateAccount replaces limits and metadata.
+	// UpdateAccount changes limits and metadata: what the request has, and nothing else.
 	UpdateAccount(context.Context, *connect.Request[v1.UpdateAccountRequest]) (*connect.Response[v1.UpdateAccountResponse], error)
 	// FreezeAccount stops debits, credits or both, or lets them go on.
 	FreezeAccount(context.Context, *connect.Request[v1.FreezeAccountRequest]) (*connect.Response[v1.FreezeAccountResponse], error)
@@ -217,7 +217,7 @@ type LedgerServiceHandler interface {
 	OpenAccount(context.Context, *connect.Request[v1.OpenAccountRequest]) (*connect.Response[v1.OpenAccountResponse], error)
 	GetAccount(context.Context, *connect.Request[v1.GetAccountRequest]) (*connect.Response[v1.GetAccountResponse], error)
 	ListAccounts(context.Context, *connect.Request[v1.ListAccountsRequest]) (*connect.Response[v1.ListAccountsResponse], error)
-	// UpdateAccount replaces limits and metadata.
+	// UpdateAccount changes limits and metadata: what the request has, and nothing else.
 	UpdateAccount(context.Context, *connect.Request[v1.UpdateAccountRequest]) (*connect.Response[v1.UpdateAccountResponse], error)
 	// FreezeAccount stops debits, credits or both, or lets them go on.
 	FreezeAccount(context.Context, *connect.Request[v1.FreezeAccountRequest]) (*connect.Response[v1.FreezeAccountResponse], error)
