@@ -24,6 +24,7 @@ type Message struct {
 	event.Event
 	Key      string            // orders and partitions: the account that the event is about, or else the transaction
 	Body     []byte            // CloudEvents 1.0 JSON
+	Data     []byte            // the data alone, for the binary mode
 	Headers  map[string]string // CloudEvents attributes of the binary mode, lower case and without prefix
 	Replay   string            // id of the replay that sends it again, or empty
 	Attempts int               // made before this one
