@@ -32,6 +32,8 @@ dev: engine build ## A local cluster that keeps running, with lines to copy
 test: engine ## All tests, on every engine present, with the race detector where there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
 	$(GO) test $(RACE) -timeout 20m ./...
+	@test -n "$(RACE)" || echo "no C compiler: DuckDB reads no files"
+	test -z "$(RACE)" || (cd internal/relay/file/analyst && $(GO) test ./...)
 
 check: generated lint vet test ## What has to hold before a change lands: generated files, lint, vet, race, tests
 
