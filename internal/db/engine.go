@@ -27,6 +27,15 @@ type Engine struct {
 	// Gate makes a writer wait, before its transaction begins, until nobody else holds one of the numbers of an array; Ungate lets go of
 	// all. Empty where rows queue by themselves.
 	Gate, Ungate string
+	// Notifies says that DB.Listen hears of notices. Poll is how often to look for what somebody waits for: where notices tell as well, it is
+	// for the one that gets lost.
+	Notifies bool
+	Poll     time.Duration
+	// Changefeeds tells that the engine streams committed rows by itself. Otherwise what was committed is found by transaction number, and
+	// NOTIFY says when to look.
+	Changefeeds bool
+	// RoleOption is what a role needs for changefeeds besides SELECT, in versions that ask for it; empty where nothing does.
+	RoleOption string
 
 	// writerParams are session settings of the connections that write.
 	writerParams map[string]string
@@ -40,6 +49,10 @@ type Engine struct {
 var (
 	CockroachDB = Engine{
 		Name:          "cockroachdb",
+		Poll:          50 * time.Millisecond,
+		writerParams:  map[string]string{"idle_in_transaction_session_timeout": writerIdle},
+		Changefeeds:   true,
+		RoleOption:    "CONTROLCHANGEFEED",
 		LockedRows:    lockedRowsCockroachDB,
 		transact:      transactCockroachDB,
 		beginSnapshot: func(ctx context.Context, c *pgx.Conn) error { return begin(ctx, c, sqlSnapshotCockroachDB) },
@@ -50,11 +63,17 @@ var (
 		LockedRows:    lockedRowsPostgreSQL,
 		Gate:          sqlGatePostgreSQL,
 		Ungate:        sqlUngatePostgreSQL,
+		Notifies:      true,
+		Poll:          time.Second,
 		writerParams:  postgresWriterParams,
 		transact:      transactPostgreSQL,
 		beginSnapshot: func(ctx context.Context, c *pgx.Conn) error { return begin(ctx, c, sqlSnapshotPostgreSQL) },
 	}
 )
+
+// A writer that stalls between two statements keeps its locks for so many milliseconds, which is less than the lease of a relay lasts: whoever
+// takes over does not wait for the locks of who stalled.
+const writerIdle = "5000"
 
 // A writer reads rows by full primary keys alone. Under SERIALIZABLE a scan takes a predicate lock on all that it passes and makes every
 // concurrent writer a conflict; so a writer's connections do not consider sequential scans, nor the joins that would bring one back, and
@@ -67,10 +86,11 @@ var postgresWriterParams = map[string]string{
 	"enable_bitmapscan": "off",
 	"cpu_tuple_cost":    "10", // the default is 0.01; a page costs 4
 	// A writer that vanishes without a word must not keep its gate or its rows for the two hours that TCP would take to notice.
-	"tcp_keepalives_idle":     "10",
-	"tcp_keepalives_interval": "5",
-	"tcp_keepalives_count":    "3",
-	"plan_cache_mode":         "force_generic_plan", // every statement has one sensible plan: planning it again would cost more than running it
+	"tcp_keepalives_idle":                 "10",
+	"tcp_keepalives_interval":             "5",
+	"tcp_keepalives_count":                "3",
+	"idle_in_transaction_session_timeout": writerIdle,
+	"plan_cache_mode":                     "force_generic_plan", // every statement has one sensible plan: planning it again would cost more than running it
 }
 
 // PostgreSQL plans a join of arrays by the full key whatever its statistics say. FOR UPDATE locks the rows of the table.

@@ -24,8 +24,8 @@ func (e Event) Type() Type {
 	return typeOf(e.Record.Outcome)
 }
 
-// Source names the stream of one ledger: /meridian/homes/<home>/ledgers/<ledger>.
-// A test has no ledger.
+// Source names the stream of one ledger: /meridian/homes/<home>/ledgers/<ledger>. The home is that of the stream, the ledger the one that the
+// command was sent to. A test has no ledger.
 func (e Event) Source() string {
 	source := "/meridian/homes/" + string(e.Home)
 	if e.Record.Outcome.Ledger != "" {
@@ -51,12 +51,19 @@ func (e Event) Key() string {
 }
 
 // Account returns the account that the event is about: the first of Accounts in the event's own ledger. An account of another ledger is
-// never it, because that may be one of another home.
-func (e Event) Account() (ledger.Ref, bool) { return e.accountOf(e.Accounts()) }
+// never it, because that may be one of another home. In the stream of a home where its own ledger is not, there is none that can be told
+// without knowing where ledgers are: Render tells the first that is at home there.
+func (e Event) Account() (ledger.Ref, bool) { return e.accountOf(e.Accounts(), e.owns) }
 
-func (e Event) accountOf(ordering []ledger.Ref) (ledger.Ref, bool) {
+// owns tells whether the ledger is the event's own, in the stream of its own home.
+func (e Event) owns(l id.Ledger) bool { return l == e.Record.Outcome.Ledger && !e.Visits() }
+
+// Visits tells that the event is in the stream of another home than that of its journal row, because it has entries there.
+func (e Event) Visits() bool { return !e.Test && e.Record.Home != e.Home }
+
+func (e Event) accountOf(ordering []ledger.Ref, in func(id.Ledger) bool) (ledger.Ref, bool) {
 	for _, ref := range ordering {
-		if ref.Ledger == e.Record.Outcome.Ledger {
+		if in(ref.Ledger) {
 			return ref, true
 		}
 	}

@@ -28,8 +28,17 @@ func (e Event) view(o Options) (view, error) {
 		return view{}, err
 	}
 	v.counters = e.counters()
-	v.account, _ = e.accountOf(e.ordering(v.counters))
+	v.account, _ = e.accountOf(e.ordering(v.counters), v.about)
 	return v, nil
+}
+
+// about tells in which ledgers the account may be that the event is about: in its own, or where that is in another home, in those of this one.
+func (v view) about(l id.Ledger) bool {
+	if !v.Visits() {
+		return v.owns(l)
+	}
+	home, known := v.see.homeOf(v.Event, l)
+	return known && home == v.Home
 }
 
 // data builds the data of the event's type.
@@ -95,10 +104,14 @@ func (e Event) occurredAt() time.Time {
 
 func (v view) journal() journal {
 	o := v.Record.Outcome
-	return journal{
+	j := journal{
 		common: v.common(), Ledger: o.Ledger, Kind: o.Kind, Status: o.Decided, Key: o.Key, EffectiveAt: instantOf(o.EffectiveAt),
 		Reference: v.Record.Reference, Correlation: v.Record.Correlation, Metadata: v.command.Metadata,
 	}
+	if !v.see.sees(v.Event, o.Ledger) { // what a client notes freely stays in the home that it was sent to
+		j.Metadata = nil
+	}
+	return j
 }
 
 func (v view) lines() lines {

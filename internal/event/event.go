@@ -19,9 +19,10 @@ type Position int64
 // Cursor is where the feed of an engine goes on. Only the source that made it can read it; "" is the beginning.
 type Cursor string
 
-// Event is a journal row with its place in the stream.
+// Event is a journal row with its place in the stream of a home. A row that has entries on accounts of several homes is in the stream of each,
+// and is the same event in all of them.
 type Event struct {
-	Home       id.Home
+	Home       id.Home // of the stream; Record.Home is that of the journal row
 	Position   Position
 	AppendedAt time.Time
 	Record     ledger.Record

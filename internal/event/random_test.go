@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -220,7 +221,7 @@ func marked(t *rapid.T, e Event, see Options) (Event, bool) {
 		t.Fatalf("%v", err)
 	}
 	for i, leg := range c.Legs {
-		if leg.Ledger != "" && elsewhere(leg.Ledger) {
+		if elsewhere(cmp.Or(leg.Ledger, c.Ledger)) {
 			c.Legs[i].Account = secret + leg.Account
 		}
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
-// Options say for whom an event is rendered. The zero value shows the event's own ledger alone.
+// Options say for whom an event is rendered. The zero value shows the event's own ledger alone, and that only in the stream of its home.
 type Options struct {
-	// Homes are those whose entries are shown, besides the home of the event itself.
+	// Homes are those whose entries are shown, besides the home of the stream.
 	Homes []id.Home
 	// HomeOf says which home a ledger has. It has to know every ledger there is, those made a moment ago included: entries of one that it
 	// does not know are redacted.
@@ -28,14 +28,23 @@ type Options struct {
 
 // sees tells whether entries in a ledger are shown.
 func (o Options) sees(e Event, l id.Ledger) bool {
-	if l == e.Record.Outcome.Ledger {
+	if e.owns(l) {
 		return true
 	}
-	if o.HomeOf == nil {
-		return false
-	}
-	home, known := o.HomeOf(l)
+	home, known := o.homeOf(e, l)
 	return known && (home == e.Home || slices.Contains(o.Homes, home))
+}
+
+// homeOf returns the home of a ledger: of the event's own by its journal row, of others where that is known.
+func (o Options) homeOf(e Event, l id.Ledger) (home id.Home, known bool) {
+	switch {
+	case l == e.Record.Outcome.Ledger:
+		return e.Record.Home, true
+	case o.HomeOf == nil:
+		return "", false
+	default:
+		return o.HomeOf(l)
+	}
 }
 
 // Rendered is an event made ready for one subscriber.
