@@ -137,16 +137,18 @@ func eachHold(rows pgx.Rows, fn func(ledger.Hold) error) error {
 	return err
 }
 
-func eachRecord(rows pgx.Rows, fn func(ledger.Record) error) error {
+// eachRecord reads journal rows, and what stands in columns after them.
+func eachRecord(rows pgx.Rows, fn func(ledger.Record) error, more ...any) error {
 	var r ledger.Record
 	var o ledger.Outcome
 	var reason, reference, correlation, trace *string
 	var detail, entries, hash []byte
 	var target, reverses pgtype.UUID
-	_, err := pgx.ForEachRow(rows, []any{
+	into := []any{
 		&r.Home, &o.Ledger, (*[16]byte)(&o.Transaction), &o.Key, &o.Kind, &o.Decided, &reason, &detail, &entries, &r.Request, &hash,
 		&reference, &correlation, &trace, &target, &reverses, &o.EffectiveAt, &o.RecordedAt,
-	}, func() error {
+	}
+	_, err := pgx.ForEachRow(rows, append(into, more...), func() error {
 		found, answer := r, o
 		found.Request = append([]byte(nil), r.Request...)
 		found.RequestHash = [32]byte(hash)

@@ -161,14 +161,11 @@ func (s *Store) queryLedgers(ctx context.Context, sql string, args ...any) ([]le
 const sqlExpiredHolds = `
 SELECT ledger_id, id FROM hold WHERE home = $1 AND status = 'held' AND expires_at <= now() ORDER BY expires_at LIMIT $2`
 
-const sqlHomes = `SELECT DISTINCT home FROM ledger ORDER BY home`
-
 // ExpiredHolds returns up to limit holds of each home whose time is over and that still hold money, oldest first.
 func (s *Store) ExpiredHolds(ctx context.Context, limit int) ([]ledger.Hold, error) {
-	rows, _ := s.db.Reader().Query(ctx, sqlHomes) // the error comes back from the collection
-	homes, err := pgx.CollectRows(rows, pgx.RowTo[id.Home])
+	homes, err := s.Homes(ctx)
 	if err != nil {
-		return nil, db.Classify(fmt.Errorf("read homes: %w", err))
+		return nil, err
 	}
 	var expired []ledger.Hold
 	for _, home := range homes {
