@@ -84,6 +84,11 @@ func (t through) Do(ctx context.Context, client int, commands []ledger.Command) 
 	if err != nil {
 		return Answer{}, err
 	}
+	return tallied(results)
+}
+
+// tallied counts results; one without an outcome is the error of all.
+func tallied(results []ledger.Result) (Answer, error) {
 	var a Answer
 	for _, r := range results {
 		switch o := r.Outcome; {

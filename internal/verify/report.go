@@ -19,6 +19,7 @@ type Report struct {
 	Duration time.Duration `json:"duration_ns"`
 	Checks   []Check       `json:"checks"`
 	Totals   []Totals      `json:"ledgers"`
+	Streams  []Stream      `json:"streams"` // none where ledgers were named
 }
 
 // Check is one promise about the books, and where it is broken.
@@ -37,6 +38,11 @@ type Finding struct {
 	Transaction id.Transaction `json:"transaction,omitzero"` // of a hold: the one that made it
 	Sequence    int64          `json:"sequence,omitempty"`   // of the account's entry
 	Message     string         `json:"message"`
+
+	// Of the change stream.
+	Home         id.Home `json:"home,omitempty"`
+	Position     int64   `json:"position,omitempty"`
+	Subscription string  `json:"subscription,omitempty"`
 }
 
 // Totals say how much was verified of one ledger.
@@ -84,7 +90,8 @@ func (c *Check) add(f Finding, most int) {
 
 // checks are the promises by name.
 type checks struct {
-	balanced, balances, sequences, chain, terms, holds, keys, journal, reversals, homes, closed Check
+	balanced, balances, sequences, chain, terms, holds, keys, journal, reversals, homes, closed,
+	stream, order, deliveries, search Check
 }
 
 func newChecks() checks {
@@ -101,11 +108,19 @@ func newChecks() checks {
 		reversals: check("reversals", "a reversal is the exact opposite of what it reverses, at most once"),
 		homes:     check("homes", "every row stands in the home of its ledger, every account has an asset of its ledger"),
 		closed:    check("closed", "closed accounts are at zero, with nothing pending"),
+
+		stream:     check("stream", "every position is a journal row, without a gap, and no journal row was passed over"),
+		order:      check("order", "the entries of every account left in their order"),
+		deliveries: check("deliveries", "what was delivered is what was wanted, save what is due, dead or discarded"),
+		search:     check("search", "the search model has what the journal has, up to its position"),
 	}
 }
 
 func (c *checks) list() []Check {
-	return []Check{c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed}
+	return []Check{
+		c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed, c.stream, c.order, c.deliveries,
+		c.search,
+	}
 }
 
 // totals are sums on their way, by ledger.

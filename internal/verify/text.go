@@ -15,6 +15,7 @@ func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The books on %s as of %s\n\n", r.Engine, r.At.Format("2006-01-02 15:04:05.000 MST"))
 	r.writeTotals(&b)
+	r.writeStreams(&b)
 	r.writeChecks(&b)
 	b.WriteString("\n" + r.Verdict() + "\n")
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -87,6 +88,18 @@ func (r Report) writeChecks(b *strings.Builder) {
 // String says where a finding is, and what it is.
 func (f Finding) String() string {
 	var b strings.Builder
+	if f.Home != "" {
+		b.WriteString(string(f.Home))
+		if f.Position != 0 {
+			fmt.Fprintf(&b, " position %d", f.Position)
+		}
+		if f.Subscription != "" {
+			b.WriteString(" subscription " + f.Subscription)
+		}
+		if f.Ledger != "" {
+			b.WriteString(" ")
+		}
+	}
 	b.WriteString(string(f.Ledger))
 	if f.Account != "" {
 		b.WriteString("/" + string(f.Account))

@@ -26,7 +26,7 @@ import (
 
 // Options bound a run. The zero value verifies everything.
 type Options struct {
-	// Progress hears how many rows of a stage (statements, journal, holds, reversals) were read so far; it is called about once a page,
+	// Progress hears how many rows of a stage (statements, journal, holds, reversals, order, stream, due …) were read so far; it is called about once a page,
 	// by the goroutine that runs.
 	Progress func(stage string, rows int64)
 	// MaxFindings bounds the list of findings of each check, which are counted beyond it; default 100.
@@ -55,7 +55,7 @@ func Run(ctx context.Context, d *db.DB, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("verify the books: %w", err)
 	}
 	return Report{
-		At: r.at, Engine: d.Engine.Name, Duration: time.Since(started), Checks: r.checks.list(), Totals: r.totals.list(),
+		At: r.at, Engine: d.Engine.Name, Duration: time.Since(started), Checks: r.checks.list(), Totals: r.totals.list(), Streams: r.streams(),
 	}, nil
 }
 
@@ -77,6 +77,8 @@ type run struct {
 	pending  *tally // of accounts, and the open holds behind it
 	captured *tally // of holds, and the commits behind it
 	lives    *tally // of holds: how the journal says they began and ended
+	model    *tally // of what the stream makes searchable, and the search model
+	homes    []*home
 
 	searching bool // the second reading, for the sake of what did not agree in the first: nothing is counted twice
 	rows      map[string]int64
@@ -98,7 +100,7 @@ func newRun(o Options) *run {
 	}
 	seed := newSeed()
 	r.legs, r.lines, r.pending = newTally(seed), newTally(seed), newTally(seed)
-	r.captured, r.lives = newTally(seed), newTally(seed)
+	r.captured, r.lives, r.model = newTally(seed), newTally(seed), newTally(seed)
 	return r
 }
 
@@ -113,6 +115,9 @@ func (r *run) everything(ctx context.Context) error {
 	if err := r.discover(ctx); err != nil {
 		return err
 	}
+	if err := r.discoverStreams(ctx); err != nil {
+		return err
+	}
 	if err := r.read(ctx); err != nil {
 		return err
 	}
@@ -124,8 +129,13 @@ func (r *run) everything(ctx context.Context) error {
 }
 
 func (r *run) read(ctx context.Context) error {
-	for _, pass := range []func(*run, context.Context, book) error{(*run).statements, (*run).journal, (*run).holds} {
+	for _, pass := range []func(*run, context.Context, book) error{(*run).statements, (*run).journal, (*run).holds, (*run).order} {
 		if err := r.eachBook(ctx, pass); err != nil {
+			return err
+		}
+	}
+	for _, pass := range []func(*run, context.Context, *home) error{(*run).stream, (*run).due, (*run).deliveries, (*run).searchable} {
+		if err := r.eachHome(ctx, pass); err != nil {
 			return err
 		}
 	}
@@ -153,6 +163,7 @@ func (r *run) search(ctx context.Context) error {
 		{r.pending, &r.checks.holds, strayPending},
 		{r.captured, &r.checks.holds, strayCapture},
 		{r.lives, &r.checks.holds, strayLife},
+		{r.model, &r.checks.search, straySearch},
 	}
 	suspicious := false
 	for _, t := range all {

@@ -34,7 +34,7 @@ func TestRun_BooksOfEveryKindOfCommandAreRight(t *testing.T) {
 			t.Errorf("the report is of %s at %s after %s", r.Engine, r.At, r.Duration)
 		}
 		for _, c := range r.Checks {
-			if c.Rows == 0 {
+			if c.Rows == 0 && c.Name != "deliveries" && c.Name != "search" { // nobody has subscribed, and no relay runs
 				t.Errorf("%s looked at nothing", c.Name)
 			}
 		}
