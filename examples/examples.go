@@ -1,9 +1,9 @@
-// Package examples holds mapping files to start from, and gives them to the demo.
+// Package examples holds files to start from, and gives the mapping files to the demo.
 package examples
 
 import "embed"
 
-// FS holds the mapping files.
+// FS holds the files.
 //
 //go:embed *.yaml
 var FS embed.FS

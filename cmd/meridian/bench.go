@@ -36,6 +36,7 @@ type benchFlags struct {
 	engine    string
 	dir       string
 	asJSON    bool
+	stream    bool
 }
 
 func benchCommand() *cobra.Command {
@@ -61,6 +62,9 @@ The load goes into a new ledger, bench-…, which stays: a ledger forgets nothin
   meridian bench --suite`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.stream {
+				return runBenchStream(cmd, f)
+			}
 			if f.suite && !cmd.Flags().Changed("duration") {
 				f.duration = 5 * time.Second
 			}
@@ -98,6 +102,7 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.naivePool, "naive-pool", 90, "connections of naive: nearly all of the 100 that PostgreSQL allows by default")
 	flags.IntVar(&f.tunedPool, "tuned-pool", 0, "connections of tuned; 0: try 4 to 64 on uniform transfers and take the best")
 	flags.BoolVar(&f.suite, "suite", false, "the whole table of docs/benchmarks.md")
+	flags.BoolVar(&f.stream, "stream", false, "measure how long it takes until what was answered is in the stream, delivered to a webhook, and searchable; with --rate, or 500")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides every command of the run; 0: drawn, and printed")
 	flags.StringVar(&f.protocol, "protocol", "connect", "connect (HTTP/1.1), h2 (Connect over cleartext HTTP/2) or grpc")
 	flags.StringSliceVar(&f.servers, "server", nil, "base URLs of running server nodes; clients spread over them")

@@ -21,6 +21,7 @@ import (
 // benchTarget is what a load is put on, and how to get rid of what was started for it.
 type benchTarget struct {
 	services []ledger.Service
+	urls     []string // of the nodes behind them
 	meter    *bench.Meter
 	url      string // of the database, where it is known
 	engine   string
@@ -52,6 +53,7 @@ func (f *benchFlags) open(ctx context.Context, say func(string)) (*benchTarget, 
 	for _, url := range urls {
 		t.services = append(t.services, rpc.NewClient(client, strings.TrimSuffix(url, "/"), options...))
 	}
+	t.urls = urls
 	t.meter = bench.NewMeter(rpc.NewHTTPClient(nil, false), urls...)
 	return t, nil
 }

@@ -38,7 +38,8 @@ func demoCommand() *cobra.Command {
 		Short: "Real transactions through three nodes, one of them killed, and the proof of the books",
 		Long: `Start an engine and a server node for each region; import 39,333 real bank transactions (or generated ones of the same shape, where the
 file is not there); let many clients move money through all nodes; kill a node with SIGKILL half-way, its clients going on at the others
-with the same keys; and then prove the books: by meridian verify, and by what the clients were told, to the last unit.
+with the same keys; and then prove the books: by meridian verify, and by what the clients were told, to the last unit. A consumer follows the
+change stream all the while, the kill included, and has to have heard of every command once.
 
 Exit code 0: everything agrees; 3: something is off.`,
 		Example: "  meridian demo\n  meridian demo --engine postgresql --clients 32 --duration 5s --json",
@@ -86,6 +87,8 @@ type demo struct {
 	imported importer.Summary
 	source   string
 	history  *sim.History
+	audience *audience
+	heard    hearing
 	killed   string
 	report   verify.Report
 	checked  struct{ repeats, accounts int }
@@ -105,6 +108,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 	for _, n := range d.local.nodes {
 		fmt.Fprintf(d.w, "  node: %-18s %s  (process %d)\n", n.Region, n.URL, n.PID())
 	}
+	d.audience = d.newAudience()
+	d.audience.start(ctx, d.local.topology.HomeNames())
+	defer d.audience.close()
 	for _, step := range []func(context.Context) error{d.importBank, d.load, d.prove} {
 		if err := step(ctx); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/store"
 	"github.com/meridian-ledger/meridian/internal/verify"
 )
 
@@ -111,6 +112,9 @@ func (d *demo) prove(ctx context.Context) error {
 		return err
 	}
 	defer books.Close()
+	if err := d.proveStream(ctx, store.New(books)); err != nil {
+		return err
+	}
 	if d.report, err = verify.Run(ctx, books, verify.Options{}); err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ type demoSummary struct {
 	FailedCalls  int                 `json:"failed_calls"`
 	Moved        int                 `json:"commands_answered_elsewhere"`
 	WorstMS      float64             `json:"slowest_of_them_ms"`
+	Events       int                 `json:"events_heard"`
+	EventRepeats int                 `json:"events_heard_again"`
+	StreamBreaks int                 `json:"streams_broken_off"`
 	Repeats      int                 `json:"repeats_checked"`
 	Accounts     int                 `json:"accounts_checked"`
 	Proven       bool                `json:"proven"`
@@ -44,7 +47,7 @@ func (d *demo) summary() demoSummary {
 		Engine: d.local.engine.Name + " " + d.local.engine.Version, Seed: h.Seed, ImportedRows: d.imported.Rows, Commands: len(h.Answers),
 		Kinds: h.Kinds, Posted: h.Posted(), Declines: h.Declines, Replays: h.Replays, PerSecond: float64(len(h.Answers)) / h.Elapsed.Seconds(),
 		LatencyMS: latency, Killed: d.killed, FailedCalls: h.Failed, Moved: h.Moved, WorstMS: float64(h.Worst.Microseconds()) / 1000,
-		Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: append([]string{}, d.problems...), Seconds: d.elapsed.Seconds(),
+		Events: d.heard.events, EventRepeats: d.heard.repeats, StreamBreaks: d.heard.breaks, Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: append([]string{}, d.problems...), Seconds: d.elapsed.Seconds(),
 	}
 }
 
@@ -80,6 +83,11 @@ func (d *demo) print() {
 	line("the kill", "%s: %d calls failed, %d commands were answered elsewhere, the slowest of them after %.0f ms%s",
 		s.Killed, s.FailedCalls, s.Moved, s.WorstMS, verdict)
 	line("checked", "%s repeats against their first answers, %s balances against what clients were told", grouped(fmt.Sprint(s.Repeats)), grouped(fmt.Sprint(s.Accounts)))
+	once := ""
+	if s.Proven {
+		once = ": each once, in order on every account"
+	}
+	line("the stream", "%s events heard, %s of them again after %d breaks and dropped%s", grouped(fmt.Sprint(s.Events)), grouped(fmt.Sprint(s.EventRepeats)), s.StreamBreaks, once)
 	if s.Proven {
 		fmt.Fprintf(d.w, "\n  %s  (%s in all)\n", styled(d.w, green, "✓ The books are right, to the last unit."), d.elapsed.Round(100*time.Millisecond))
 		return

@@ -59,6 +59,12 @@ func startLocal(ctx context.Context, f localFlags, ports []int, say func(string)
 	if err != nil {
 		return nil, err
 	}
+	if filepath.Ext(f.topology) != "" {
+		if f.topology, err = filepath.Abs(f.topology); err != nil { // nodes run elsewhere
+			return nil, fmt.Errorf("find the topology: %w", err)
+		}
+	}
+	args = append([]string{"--topology", f.topology}, args...)
 	l = &local{topology: t}
 	defer func() {
 		if err != nil {
@@ -124,6 +130,10 @@ func (l *local) stop() error {
 
 func (l *local) client(i int) *rpc.Client {
 	return rpc.NewClient(rpc.NewHTTPClient(nil, false), l.nodes[i].URL)
+}
+
+func (l *local) events(i int) *rpc.EventClient {
+	return rpc.NewEventClient(rpc.NewHTTPClient(nil, false), l.nodes[i].URL)
 }
 
 // ledgerOf names the ledger that a local cluster keeps for a home.

@@ -19,8 +19,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 // run is main with its surroundings handed in, so that tests can call it.
@@ -65,7 +66,7 @@ by --config or MERIDIAN_CONFIG). A flag wins over the environment, the environme
 	root.PersistentFlags().String("config", "", "YAML file with values for flags that are not given otherwise")
 	root.AddCommand(
 		serveCommand(), devCommand(), demoCommand(), migrateCommand(), importCommand(), verifyCommand(), benchCommand(),
-		accountCommand(), transferCommand(), versionCommand(),
+		accountCommand(), transferCommand(), transactionCommand(), searchCommand(), eventsCommand(), versionCommand(),
 	)
 	return root
 }

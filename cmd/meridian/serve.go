@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -26,6 +25,7 @@ type serveFlags struct {
 	listen        string
 	region        string
 	defaultLedger string
+	topology      string
 	tlsCert       string
 	tlsKey        string
 	origins       []string
@@ -36,6 +36,9 @@ type serveFlags struct {
 	drainTimeout  time.Duration
 	sweep         time.Duration
 	pprof         string
+	relay         bool
+	sinks         sinkFlags
+	feed          feedFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -46,7 +49,7 @@ func serveCommand() *cobra.Command {
 		Long: `A server node answers Connect, gRPC, gRPC-Web and JSON on one port: HTTP/1.1 and HTTP/2, in clear or with TLS. It keeps nothing: any
 number of nodes may share a database, in as many regions as the database has.
 
-On SIGTERM or ctrl-C it drains: /readyz fails at once, new commands are refused with "unavailable", groups in flight are finished and
+On SIGTERM or ctrl-C it drains: /readyz fails at once and streams end, new commands are refused with "unavailable", groups in flight are finished and
 answered, and the process ends.`,
 		Example: `  meridian serve --database-url postgresql://meridian@db1,db2,db3:26257/ledger --region europe-west1 --default-ledger brand-eu
   MERIDIAN_DATABASE_URL=… MERIDIAN_LISTEN=:7070 meridian serve --tls-cert server.crt --tls-key server.key`,
@@ -60,10 +63,14 @@ answered, and the process ends.`,
 		},
 	}
 	f.store.register(cmd)
+	relayFlag(cmd, &f.relay)
+	f.sinks.register(cmd)
+	f.feed.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7070", "address to listen on; port 0 takes a free one and logs it")
 	flags.StringVar(&f.region, "region", "local", "where this node runs; a label of its metrics, logs and traces")
 	flags.StringVar(&f.defaultLedger, "default-ledger", "", "ledger of requests that name none")
+	flags.StringVar(&f.topology, "topology", "", "a shipped topology (regions/), or a file: ledgers can be created in its homes alone; left out: in any")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the server's certificate; with --tls-key turns TLS on")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "PEM file with the certificate's key")
 	flags.StringSliceVar(&f.origins, "allowed-origins", nil, "origins of browsers that may call, as in https://app.example.com")
@@ -94,6 +101,10 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 			return err
 		}
 	}
+	homes, err := homesOf(f.topology)
+	if err != nil {
+		return err
+	}
 	tracing, err := startTracing(ctx, f)
 	if err != nil {
 		return err
@@ -113,10 +124,6 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler := rpc.NewHandler(svc, rpc.Options{
-		DefaultLedger: ledger, Ready: svc.ready, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
-		Log: log, AllowedOrigins: f.origins, Tracing: spans,
-	})
 	if f.pprof != "" {
 		if err := profile(ctx, f.pprof, log); err != nil {
 			return err
@@ -126,6 +133,15 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", f.listen, err)
 	}
+	streams, err := startStreams(ctx, f, svc, registry, log)
+	if err != nil {
+		return err
+	}
+	defer streams.end()
+	handler := rpc.NewHandler(svc, rpc.Options{
+		DefaultLedger: ledger, Homes: homes, Ready: svc.ready, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
+		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: svc.Store, Tails: streams.tails, RegionOf: streams.regionOf, CDC: streams.cdc, Search: streams.search,
+	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})
 	go func() { defer close(swept); svc.Sweep(sweepCtx, svc.Store, f.sweep) }()
@@ -134,10 +150,9 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	return serveUntilDrained(ctx, f, log, svc, rpc.NewServer(handler, tlsConfig), listener)
 }
 
-// serveUntilDrained serves until the context ends, and then lets go in an order that answers every accepted command: not ready, no new
-// commands, groups finished, connections closed.
+// serveUntilDrained serves until the context ends, and then lets go in an order that answers every accepted command: not ready and streams
+// ended, no new commands, groups finished, connections closed.
 func serveUntilDrained(ctx context.Context, f serveFlags, log *slog.Logger, svc service, server *http.Server, listener net.Listener) error {
-	endWatches(server)
 	failed := make(chan error, 1)
 	go func() {
 		if server.TLSConfig != nil {
@@ -154,7 +169,7 @@ func serveUntilDrained(ctx context.Context, f serveFlags, log *slog.Logger, svc 
 	log.Info("draining")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.drainDelay+f.drainTimeout)
 	defer cancel()
-	svc.notReady()
+	svc.leaving.begin()
 	if f.drainDelay > 0 {
 		select {
 		case <-ctx.Done():
@@ -168,21 +183,16 @@ func serveUntilDrained(ctx context.Context, f serveFlags, log *slog.Logger, svc 
 	return nil
 }
 
-// endWatches ends calls that watch the node's health when the server shuts down: by themselves they never would, and Shutdown waits for
-// them, so that one watcher would turn every restart into a timeout. With a drain delay of a second they hear NOT_SERVING before.
-func endWatches(server *http.Server) {
-	leaving, leave := context.WithCancel(context.Background())
-	server.RegisterOnShutdown(leave)
-	next := server.Handler
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/Watch") {
-			ctx, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(leaving, cancel)()
-			r = r.WithContext(ctx)
-		}
-		next.ServeHTTP(w, r)
-	})
+// homesOf returns the homes of a topology; without one, none.
+func homesOf(topology string) ([]id.Home, error) {
+	if topology == "" {
+		return nil, nil
+	}
+	t, err := loadTopology(topology)
+	if err != nil {
+		return nil, err
+	}
+	return t.HomeNames(), nil
 }
 
 func loadTLS(f serveFlags) (*tls.Config, error) {

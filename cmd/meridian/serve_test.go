@@ -229,7 +229,7 @@ func TestServe_TLSSpeaksHTTP2(t *testing.T) {
 	ok(t, "account", "create-ledger", "--server", s.URL, "--ca-file", cert, "--ledger", "brand-eu", "--home", "eu", "--asset", "EUR/2")
 	stranger := meridian(t, "account", "list", "--server", s.URL, "--ledger", "brand-eu")
 	refused(t, stranger)
-	if old, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // that is the test
+	if old, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}); err == nil {
 		old.Close()
 		t.Error("it takes TLS 1.1")
 	}

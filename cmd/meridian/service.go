@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,8 +27,16 @@ type service struct {
 	*store.Store
 	*commit.Committer
 	db      *db.DB
-	leaving *atomic.Bool // set before anything is refused, so that load balancers hear of it first
+	leaving *leaving
 }
+
+// leaving is said before anything is refused, so that load balancers and streams hear of it first.
+type leaving struct {
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (l *leaving) begin() { l.once.Do(func() { close(l.begun) }) }
 
 var _ ledger.Service = service{}
 
@@ -72,15 +80,15 @@ func openService(ctx context.Context, f storeFlags, registry prometheus.Register
 	c := commit.New(s, commit.Options{
 		Lanes: f.lanes, MaxGroup: f.maxGroup, MaxQueue: f.maxQueue, Metrics: commit.NewMetrics(registry), Log: log,
 	})
-	return service{Store: s, Committer: c, db: d, leaving: new(atomic.Bool)}, nil
+	return service{Store: s, Committer: c, db: d, leaving: &leaving{begun: make(chan struct{})}}, nil
 }
-
-func (s service) notReady() { s.leaving.Store(true) }
 
 // ready says why this node should get no traffic, or nil.
 func (s service) ready(ctx context.Context) error {
-	if s.leaving.Load() {
+	select {
+	case <-s.leaving.begun:
 		return errs.ErrDraining
+	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -27,6 +27,9 @@ func TestLoadMapping_ReadsEveryMappingThatWeShip(t *testing.T) {
 		t.Fatalf("only %v", all)
 	}
 	for _, path := range all {
+		if path == "../../examples/subscription.yaml" { // of another kind
+			continue
+		}
 		if m := mapping(t, path); m.Name() == "" || path != "../../examples/"+m.Name()+".yaml" && path != "testdata/"+m.Name()+".yaml" {
 			t.Errorf("%s has the name %q", path, m.Name())
 		}

@@ -65,6 +65,9 @@ func (jsonCodec) Unmarshal(b []byte, m any) error {
 	quoted := quoteAmounts(b)
 	if err := jsonIn.Unmarshal(quoted, message); err != nil {
 		field, text := explainJSON(err, b, quoted)
+		if secretive(message) {
+			field, text = bodyField, unquoted(text)
+		}
 		spoil(message, field, text)
 	}
 	return nil

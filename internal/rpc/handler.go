@@ -9,14 +9,14 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/search"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
-	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
 )
 
 // handler implements the services of the ledger: parse, call, render.
 type handler struct {
-	ledgerv1connect.UnimplementedQueryServiceHandler
 	svc      ledger.Service
+	search   *search.Service // nil: there is none
 	fallback id.Ledger
 	homes    []id.Home // none: all
 }

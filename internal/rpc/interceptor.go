@@ -79,6 +79,8 @@ type observer struct {
 	log      *slog.Logger
 	draining <-chan struct{}
 	seconds  *prometheus.HistogramVec
+	open     *prometheus.GaugeVec
+	ends     *prometheus.CounterVec
 }
 
 func newObserver(log *slog.Logger, registry prometheus.Registerer, draining <-chan struct{}) *observer {
@@ -86,8 +88,12 @@ func newObserver(log *slog.Logger, registry prometheus.Registerer, draining <-ch
 		Name: "meridian_rpc_seconds", Help: "Time of a call by procedure and code (ok where it has an answer, a decline included).",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16), // 0.5 ms to 16 s
 	}, []string{"procedure", "code"})}
+	o.open = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "meridian_rpc_streams", Help: "Streams that are open, by procedure."}, []string{"procedure"})
+	o.ends = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_rpc_streams_ended_total", Help: "Streams that ended, by procedure and code (canceled: the client went away; unavailable: a drain, mostly).",
+	}, []string{"procedure", "code"})
 	if registry != nil {
-		registry.MustRegister(o.seconds)
+		registry.MustRegister(o.seconds, o.open, o.ends)
 	}
 	return o
 }

@@ -114,7 +114,7 @@ func renderOutcome(o ledger.Outcome) *ledgerv1.Transaction {
 	out := &ledgerv1.Transaction{
 		TransactionId: o.Transaction.String(), Ledger: string(o.Ledger), IdempotencyKey: string(o.Key), Kind: kinds[o.Kind],
 		Status: ledgerv1.Status_STATUS_POSTED, Detail: o.Detail, Hold: renderHold(o.Hold), EffectiveAt: stamp(o.EffectiveAt),
-		RecordedAt: stamp(o.RecordedAt), Replayed: o.Replayed, DryRun: o.DryRun,
+		RecordedAt: stamp(o.RecordedAt), Replayed: o.Replayed, DryRun: o.DryRun, Position: PositionToken(o),
 	}
 	if o.Decided == ledger.Declined {
 		out.Status, out.Reason = ledgerv1.Status_STATUS_DECLINED, reasonOf(o.Reason)

@@ -2,9 +2,9 @@
 // ledger.Service.
 //
 // It promises that invalid input ends here as invalid_argument with the field named, that a client sees reasons and never a driver's
-// text, and that errors.Is holds on both sides. It relies on a ledger.Service for everything else. parse.go turns requests into typed
-// values, render.go outcomes into answers, admit.go refuses what is no
-// request at all, errors.go has the table of codes, wallet.go the small contract, client.go the client.
+// text, and that errors.Is holds on both sides. It relies on a ledger.Service and an event.Service for everything else. parse.go turns
+// requests into typed values, render.go outcomes into answers, admit.go refuses what is no request at all, errors.go has the table of codes,
+// wallet.go the small contract, client.go the client; the change stream has the same in files that begin with event.
 package rpc
 
 import (
@@ -21,8 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 
+	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
 )
 
@@ -30,6 +32,7 @@ import (
 type Options struct {
 	DefaultLedger  id.Ledger                   // of requests that name none
 	Homes          []id.Home                   // in which ledgers may be created; none: in all
+	Search         *search.Service             // answers SearchTransactions
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
 	Metrics        http.Handler                // of /metrics
@@ -37,6 +40,13 @@ type Options struct {
 	Log            *slog.Logger
 	AllowedOrigins []string            // of browsers
 	Tracing        connect.Interceptor // OpenTelemetry, where it is on
+
+	// The change stream. Where one of the three is nil, EventService is unimplemented.
+	Events   event.Service
+	Stream   Stream
+	Tails    Tails
+	RegionOf func(id.Home) (region string, ok bool) // as events name it; nil: they do not
+	CDC      *CDC                                   // the endpoint of changefeeds; nil: there is none
 }
 
 // NewHandler mounts the services, the small contract of wallets, health, readiness, metrics and reflection.
@@ -55,12 +65,14 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 		connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{jsonNames[0]}), connect.WithCodec(jsonCodec{jsonNames[1]}), connect.WithInterceptors(interceptors...),
 		connect.WithCompression("gzip", newDecompressor, newCompressor), connect.WithCompressMinBytes(4 << 10),
 	}
-	h := &handler{svc: svc, fallback: o.DefaultLedger, homes: o.Homes}
+	h := &handler{svc: svc, search: o.Search, fallback: o.DefaultLedger, homes: o.Homes}
 	mux := http.NewServeMux()
 	mux.Handle(ledgerv1connect.NewLedgerServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewTransactionServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewQueryServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
+	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
+	mux.Handle(path, interruptible(eventService))
 	(&health{ready: o.Ready}).handle(mux, common...)
 	reflector := grpcreflect.NewStaticReflector(append(services(), healthName)...)
 	for _, mount := range []func(*grpcreflect.Reflector, ...connect.HandlerOption) (string, http.Handler){
@@ -74,13 +86,13 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
-	return browsers(o.AllowedOrigins, aliases(admitted(mux)))
+	return browsers(o.AllowedOrigins, withCDC(o.CDC, o.Log, aliases(admitted(mux))))
 }
 
 func services() []string {
 	return []string{
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
-		ledgerv1connect.WalletServiceName,
+		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName,
 	}
 }
 

@@ -24,14 +24,19 @@ func (o *observer) WrapStreamingHandler(next connect.StreamingHandlerFunc) conne
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
 		trace := traceFrom(conn.RequestHeader())
 		stream := &stream{StreamingHandlerConn: conn}
+		o.open.WithLabelValues(conn.Spec().Procedure).Inc()
 		defer func() {
 			if crash := recover(); crash != nil {
 				o.log.Error("panic", "trace_id", trace, "procedure", conn.Spec().Procedure, "panic", crash, "stack", string(debug.Stack()))
 				err = errs.ErrInternal.Because(fmt.Errorf("panic: %v", crash))
 			}
+			code := "ok"
 			if err != nil {
-				err = o.ended(ctx, trace, conn.Spec().Procedure, err)
+				wire := o.ended(ctx, trace, conn.Spec().Procedure, err)
+				code, err = wire.Code().String(), wire
 			}
+			o.open.WithLabelValues(conn.Spec().Procedure).Dec()
+			o.ends.WithLabelValues(conn.Spec().Procedure, code).Inc()
 		}()
 		bounded, release := stream.endsWith(context.WithValue(ctx, exchangeKey{}, &exchange{trace: trace}), o.draining)
 		defer release()
@@ -46,7 +51,7 @@ func (o *observer) WrapStreamingHandler(next connect.StreamingHandlerFunc) conne
 func drained(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errs.ErrDraining) }
 
 // ended turns the error of a stream into one of the wire. A client that goes away is how most of them end.
-func (o *observer) ended(ctx context.Context, trace, procedure string, cause error) error {
+func (o *observer) ended(ctx context.Context, trace, procedure string, cause error) *connect.Error {
 	if ctx.Err() != nil && errors.Is(cause, ctx.Err()) {
 		cause = errs.ErrCanceled.Because(cause)
 	}
