@@ -51,7 +51,7 @@ type common struct {
 	EventType     Type    `json:"event_type" jsonschema_description:"The type of the event."`
 	OccurredAt    instant `json:"occurred_at" jsonschema_description:"When it was recorded. Never before an earlier event of the same account."`
 	SchemaVersion string  `json:"schema_version" jsonschema:"pattern=^1\\.[0-9]+\\.[0-9]+$" jsonschema_description:"The version of this form."`
-	Home          id.Home `json:"home" jsonschema_description:"Where the ledger is at home."`
+	Home          id.Home `json:"home" jsonschema_description:"Whose stream the event came through. One that touches several homes comes through the stream of each, with the same event_id."`
 }
 
 // journal is what the data of every journal row has.

@@ -1,7 +1,9 @@
-// Package feed finds out what was committed to the journal of a home, and hands it over with a position from which it can go on.
+// Package feed finds out what was committed for the stream of a home, and hands it over with a position from which it can go on: every row of
+// the home's journal, and every row of another home's that has entries on accounts of this one's ledgers.
 //
 // It promises that nothing committed is left out, however late it commits and however long nobody listened, and that what it hands over is in
-// order on every account. It does not promise to hand over once: after a restart, and at the whim of a changefeed, changes come again.
+// order on every account of the home, without a gap. It does not promise to hand over once: after a restart, and at the whim of a changefeed,
+// changes come again.
 //
 // PostgreSQL is read by transaction number (snapshot.go), CockroachDB by a changefeed (changefeed.go) whose rows are put in order by the
 // sequences of their accounts (order.go). Where a position is lost, both compare the journal with the stream (rescan.go). It relies on

@@ -113,4 +113,3 @@ func fingerprint(q search.Query) uint64 {
 	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:])
 }
-

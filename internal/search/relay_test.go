@@ -45,7 +45,10 @@ func (s *server) relayed(t *testing.T) {
 func TestSearch_SeesOwnWrites(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		leaks := goleak.IgnoreCurrent()
-		t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
+		t.Cleanup(func() { // the pools, which outlive it, keep goroutines of their own
+			goleak.VerifyNone(t, leaks, goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgxpool.(*Pool).backgroundHealthCheck"),
+				goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn/internal/bgreader.(*BGReader).bgRead"))
+		})
 		s := newServer(t, d.DB)
 		name := s.open(t, "eu")[0]
 		s.relayed(t)
@@ -58,6 +61,37 @@ func TestSearch_SeesOwnWrites(t *testing.T) {
 			again, err := s.Search(t.Context(), search.Query{Ledger: name, Reference: fmt.Sprint("ref/", n)}, search.Page{Limit: 5}, &a.Complete, time.Nanosecond)
 			if err != nil || len(again.Records) != 1 || again.Next != (search.Page{}) {
 				t.Fatalf("what a search saw, another does not: %s %v", names(again.Records), err)
+			}
+		}
+	})
+}
+
+// What crosses homes is in the streams of both, and found in the ledger that it was sent to.
+func TestSearch_FindsWhatCrossesHomesWhereItWasSent(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		s := newServer(t, d.DB)
+		here, there := s.open(t, "eu")[0], s.open(t, "us")[0]
+		s.relayed(t)
+		leg := func(in id.Ledger, side ledger.Side) ledger.Leg {
+			return ledger.Leg{Ledger: in, Side: side, Account: "counter", Amount: ledger.Money{Minor: money.FromInt64(1), Asset: "EUR"}}
+		}
+		for _, name := range []id.Ledger{here, there} {
+			s.do(t, ledger.Command{Kind: ledger.KindOpen, Ledger: name, Key: "open/counter", Account: "counter", Terms: &ledger.Terms{Asset: "EUR", Normal: ledger.Credit}})
+		}
+		across := s.do(t, ledger.Command{Kind: ledger.KindPost, Ledger: here, Key: "across", Legs: []ledger.Leg{
+			leg(here, ledger.Debit), leg(here, ledger.Credit), leg(there, ledger.Debit), leg(there, ledger.Credit),
+		}})
+		newest := s.do(t, credit(there, 1))
+		waiting, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.progress.Wait(waiting, "us", 8); err != nil { // seven accounts, what crosses, and the credit
+			t.Fatal(err)
+		}
+		for name, last := range map[id.Ledger]ledger.Outcome{here: across, there: newest} {
+			q := search.Query{Ledger: name, Account: "counter", Kinds: []ledger.Kind{ledger.KindPost}}
+			a, err := s.Search(t.Context(), q, search.Page{Limit: 5}, &search.Point{Ledger: name, Transaction: last.Transaction}, time.Minute)
+			if err != nil || len(a.Records) > 1 || (len(a.Records) == 1) != (name == here) {
+				t.Errorf("in %s are %s: %v", name, names(a.Records), err)
 			}
 		}
 	})

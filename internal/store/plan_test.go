@@ -147,7 +147,7 @@ var unplanned = map[string]string{
 	"sqlCancelReplay": fewRows,
 	"sqlSelectDue":    ofOne, "sqlSelectDelivery": ofOne, "sqlDeleteDeliveries": ofOne, "sqlEventsAt": ofOne,
 	"sqlSelectStanding": byOperators, "sqlListDeliveries": byOperators, "sqlCountDue": byOperators, "sqlRetryDeliveries": byOperators,
-	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators,
+	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators, "sqlForgetAhead": byOperators,
 }
 
 const (

@@ -398,3 +398,43 @@ func TestAppend_TheSameAtOnceStandsThereOnce(t *testing.T) {
 		}
 	})
 }
+
+// A row that has entries in several homes is in the stream of each: the event says which stream, its record where the row stands.
+func TestEvents_OfAnotherHomeAreItsJournalRows(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		s := newStand(t, d)
+		o := s.posted(s.Store, transfer("t", "a", "b"))
+		for i, home := range []id.Home{"us", "eu", "apac"} {
+			tenure, taken, err := s.Acquire(t.Context(), home, "owner", time.Hour)
+			if err != nil || !taken {
+				t.Fatalf("take the lease: %t %v", taken, err)
+			}
+			change := event.Change{Home: home, Origin: "eu", Ledger: brand, Transaction: o.Transaction}
+			for range 2 { // again
+				if head, _, err := s.Append(t.Context(), tenure.Lease, []event.Change{change}, ""); head != 1 || err != nil {
+					t.Fatalf("stream %d of the row is at %d: %v", i, head, err)
+				}
+			}
+			r, err := s.Transaction(t.Context(), brand, o.Transaction)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := s.Events(t.Context(), home, 0, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			picked, err := s.EventsAt(t.Context(), home, []event.Position{1, 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range [][]event.Event{read, picked} {
+				if len(found) != 1 || found[0].Home != home || found[0].Visits() != (home != "eu") || fmt.Sprint(found[0].Record) != fmt.Sprint(r) {
+					t.Errorf("the stream of %s has %+v, want %+v", home, found, r)
+				}
+			}
+			if p, err := s.PositionOf(t.Context(), home, brand, o.Transaction); p != 1 || err != nil {
+				t.Errorf("the position in %s is %d: %v", home, p, err)
+			}
+		}
+	})
+}

@@ -165,6 +165,11 @@ WHERE id = $1 AND revision = $2 AND state <> 'deleted'`
 const sqlRecount = `
 UPDATE progress SET since = position, delivered = 0, digest = 0, changed_at = now() WHERE home = ANY($2::text[]) AND subscription_id = $1`
 
+// What met an obstacle ahead of the position is read again, and may not be wanted any more.
+const sqlForgetAhead = `
+DELETE FROM delivery WHERE subscription_id = $1 AND home = ANY($2::text[]) AND position > (
+    SELECT p.position FROM progress p WHERE p.home = delivery.home AND p.subscription_id = $1)`
+
 const sqlDeleteSecrets = `
 DELETE FROM subscription_secret WHERE subscription_id = $1 AND id = ANY($2::text[])`
 
@@ -183,8 +188,10 @@ func (s *Store) ReviseSubscription(ctx context.Context, sub event.Subscription, 
 			return err
 		}
 		if recount {
-			if _, err := tx.Exec(ctx, sqlRecount, sub.ID, homes); err != nil {
-				return err
+			for _, sql := range []string{sqlRecount, sqlForgetAhead} {
+				if _, err := tx.Exec(ctx, sql, sub.ID, homes); err != nil {
+					return err
+				}
 			}
 		}
 		if len(remove) > 0 {

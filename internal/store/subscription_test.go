@@ -154,6 +154,35 @@ func TestSubscription_HealthLeavesWhatPeopleDecided(t *testing.T) {
 	})
 }
 
+func TestReviseSubscription_CountsAnewAndForgetsWhatIsAhead(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		s, c := subscribed(t, d)
+		c.Progress.Position, c.Progress.Delivered, c.Progress.Digest = 5, 4, "17"
+		c.Put = []event.Delivery{due(3), due(9)} // 9 was settled before what is between
+		if err := s.WriteCheckpoint(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		sub, err := s.Subscription(t.Context(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Filter = event.Filter{Types: []event.Type{event.HoldCreated}}
+		if err := s.ReviseSubscription(t.Context(), sub, true, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Outstanding(t.Context(), "eu", "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := got.Progress; p.Since != 5 || p.Position != 5 || p.Delivered != 0 || p.Digest != "0" {
+			t.Errorf("the count goes on: %+v", p)
+		}
+		if len(got.Due) != 1 || got.Due[0].Position != 3 {
+			t.Errorf("due is %+v, want 3 alone: 9 is read again", got.Due)
+		}
+	})
+}
+
 func TestRetryDeliveries_MakesNoMoreDueThanThereIsRoom(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		s, c := subscribed(t, d)

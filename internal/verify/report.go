@@ -19,7 +19,7 @@ type Report struct {
 	Duration time.Duration `json:"duration_ns"`
 	Checks   []Check       `json:"checks"`
 	Totals   []Totals      `json:"ledgers"`
-	Streams  []Stream      `json:"streams"` // none where ledgers were named
+	Streams  []Stream      `json:"streams,omitempty"` // none where ledgers were named
 }
 
 // Check is one promise about the books, and where it is broken.

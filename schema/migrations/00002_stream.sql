@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS stream (
     PRIMARY KEY (home, position)
 );
 
--- A journal row leaves once. Here and in delivery_state, home does not come first: an index that begins as the primary key does would be a
+-- A journal row leaves once through the stream of each home that it touches. Here and in delivery_state, home does not come first: an index that begins as the primary key does would be a
 -- plan for its look-ups while the table is small, and a writer keeps its plans.
 CREATE UNIQUE INDEX IF NOT EXISTS stream_transaction ON stream (ledger_id, transaction_id, home);
 

@@ -19,7 +19,7 @@ func messageOf(prefix string, m sink.Message) *client.Msg {
 	for name, value := range m.Headers {
 		header["ce-"+name] = []string{percent(value, isPrintable)}
 	}
-	once := m.ID()
+	once := string(m.Home) + "/" + m.ID() // what touches two homes is an event of each, and neither is a repeat of the other
 	if m.Replay != "" {
 		once += "/" + m.Replay
 		header[replayHeader] = []string{percent(m.Replay, isPrintable)}

@@ -1,8 +1,8 @@
 // Package nats publishes events to JetStream. It implements sink.Sink.
 //
 // A message is an event in the binary mode of CloudEvents' NATS binding: the data is the payload, attributes are headers with the prefix ce-.
-// Its subject is prefix.home.ledger.type. Nats-Msg-Id is the id of the event, so that a stream drops what it had within its duplicate window;
-// after that a repeat is there again with the same ce-id. Messages are published without waiting for each, save that one waits for those before it
+// Its subject is prefix.home.ledger.type. Nats-Msg-Id is home/id, so that a stream drops what it had within its duplicate window; after that a
+// repeat is there again with the same ce-id. Messages are published without waiting for each, save that one waits for those before it
 // that keep the order of the same account: a stream may refuse one and take the next, and what it took it would drop when both come again.
 // What becomes of an event that is not taken stands in failure.go.
 package nats

@@ -148,6 +148,18 @@ func accounts(n int) []id.Account {
 	return all
 }
 
+func TestDeliver_AnEventOfTwoHomesIsNoRepeat(t *testing.T) {
+	srv, o := start(t, server.Options{})
+	made := stream(t, srv, nil)
+	here := sinktest.New(t).Open("acc_1", "EUR")
+	there := here
+	there.Home = "us"
+	deliver(t, newSink(t, o, ""), []sink.Message{here, there, here})
+	if all := stored(t, made); len(all) != 2 {
+		t.Errorf("the stream has %d messages, want one for each home: %+v", len(all), all)
+	}
+}
+
 func TestDeliver_PublishesTheBinaryMode(t *testing.T) {
 	srv, o := start(t, server.Options{})
 	made := stream(t, srv, nil)
@@ -165,7 +177,7 @@ func TestDeliver_PublishesTheBinaryMode(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"ce-id": m.ID(), "ce-specversion": "1.0", "ce-type": "account.opened", "ce-source": m.Source(), "ce-datacontenttype": "application/json",
-		"ce-partitionkey": "brand-eu/acc_1", "ce-note": "Euro%20%E2%82%AC%20%22100%25%22", "meridian-replay": "again", "Nats-Msg-Id": m.ID() + "/again",
+		"ce-partitionkey": "brand-eu/acc_1", "ce-note": "Euro%20%E2%82%AC%20%22100%25%22", "meridian-replay": "again", "Nats-Msg-Id": "eu/" + m.ID() + "/again",
 	} {
 		if got.Header.Get(name) != want {
 			t.Errorf("header %s is %q, want %q", name, got.Header.Get(name), want)
