@@ -77,7 +77,7 @@ func New(spec event.SinkSpec, secrets []event.Secret, o Options) (*Sink, error) 
 		kgo.ProducerLinger(0), // a call has all that there is
 		kgo.RecordDeliveryTimeout(o.deliverWithin),
 		kgo.DialTimeout(dialWithin),
-		kgo.MetadataMinAge(250*time.Millisecond), // by default a new leader, or a broker that is back, is looked for every 5 s
+		kgo.MetadataMinAge(250 * time.Millisecond), // by default a new leader, or a broker that is back, is looked for every 5 s
 		// A call ends when its context does, even where an answer of the broker is out. The client then raises its epoch, and brokers refuse
 		// what is left of the old one: nothing old can arrive behind what is sent again.
 		kgo.AllowIdempotentProduceCancellation(),

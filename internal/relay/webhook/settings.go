@@ -1,20 +1,14 @@
 package webhook
 
 import (
-	"bytes"
 	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
-	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
 
 // Bounds and defaults of settings.
@@ -47,10 +41,11 @@ type form struct {
 // Parse reads settings and refuses what can not work or is not allowed. Errors are *errs.Error of a field; they hold no value of the settings
 // that may be a secret: neither url nor headers.
 func Parse(settings []byte, o Options) (Settings, error) {
-	f, err := read(settings)
-	if err != nil {
+	var f form
+	if err := sink.Decode(settings, "sink.webhook", &f); err != nil {
 		return Settings{}, err
 	}
+	var err error
 	s := Settings{Timeout: DefaultTimeout, Parallel: DefaultParallel}
 	if s.URL, err = parseURL(f.URL, o); err != nil {
 		return Settings{}, invalid("url", err)
@@ -69,56 +64,10 @@ func Parse(settings []byte, o Options) (Settings, error) {
 	if s.Headers, err = parseHeaders(f.Headers); err != nil {
 		return Settings{}, invalid("headers", err)
 	}
-	if s.Authorities, err = parseAuthorities(f.CAPEM); err != nil {
+	if s.Authorities, err = sink.ParseAuthorities(f.CAPEM); err != nil {
 		return Settings{}, invalid("ca_pem", err)
 	}
 	return s, nil
 }
 
 func invalid(field string, err error) error { return errs.Invalid("sink.webhook."+field, err.Error()) }
-
-func read(settings []byte) (form, error) {
-	if len(settings) > event.MaxSettings {
-		return form{}, errs.Invalid("sink.webhook", fmt.Sprintf("settings have at most %d bytes", event.MaxSettings))
-	}
-	var f form
-	d := json.NewDecoder(bytes.NewReader(settings))
-	d.DisallowUnknownFields()
-	err := d.Decode(&f)
-	if err == nil {
-		if _, more := d.Token(); errors.Is(more, io.EOF) {
-			return f, nil
-		}
-	}
-	// What the decoder says can quote the settings; that it was this field says enough.
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		field, _, _ := strings.Cut(wrong.Field, ".")
-		return form{}, errs.Invalid(strings.TrimSuffix("sink.webhook."+field, "."), "it has not the type that it should have")
-	}
-	return form{}, errs.Invalid("sink.webhook", "settings are one JSON object with url, timeout, parallel, headers and ca_pem")
-}
-
-// parseAuthorities reads certificates, and nothing else: a private key here was put in the wrong place.
-func parseAuthorities(text string) (*x509.CertPool, error) {
-	if text == "" {
-		return nil, nil //nolint:nilnil // nil is the system's pool, as crypto/tls has it
-	}
-	pool, rest := x509.NewCertPool(), []byte(text)
-	for found := 0; ; found++ {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			if found == 0 || len(bytes.TrimSpace(rest)) > 0 {
-				return nil, errors.New("give PEM blocks of certificates, and nothing else")
-			}
-			return pool, nil
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, errors.New("a PEM block is no certificate; private keys do not belong here")
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d can not be read", found+1)
-		}
-		pool.AddCert(certificate)
-	}
-}
