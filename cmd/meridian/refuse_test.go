@@ -36,7 +36,7 @@ func TestServe_RefusesWhatItCanNotStartWith(t *testing.T) {
 		{"a format that is none", []string{"--log-format", "xml"}, `log format "xml"`},
 		{"a duration that is none", []string{"--drain-delay", "soon"}, "--drain-delay"},
 		{"a ledger that is none", []string{"--default-ledger", "brand eu"}, "brand eu"},
-		{"a topology that is none", []string{"--topology", "mars"}, `there is no topology "mars"; there are: laptop`},
+		{"a topology that is none", []string{"--topology", "mars"}, `there is no topology "mars"; there are: five-regions`},
 		{"an address that is none", []string{"--database-url", there, "--listen", "127.0.0.1:seven"}, "listen on 127.0.0.1:seven"},
 		{"a certificate without its key", []string{"--database-url", there, "--tls-cert", "server.crt"}, "load the TLS certificate"},
 		{"profiles for everybody", []string{"--database-url", there, "--pprof", "0.0.0.0:0"}, "want an address of this machine alone"},

@@ -50,6 +50,9 @@ var rules = map[string]rule{
 	},
 	"internal/rpc":      {may: and(domain, "internal/event", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect")},
 	"internal/topology": {may: []string{"internal/id", "internal/yamltree"}},
+	"internal/topology/residency": {
+		may: []string{"internal/id", "internal/topology"}, why: "judges placement against a topology; reads ranges, not the books",
+	},
 	"internal/yamltree": {why: "reads files of people: nothing of ours, and the YAML parser"},
 	"internal/db":       {may: []string{"internal/errs"}, why: "turns SQLSTATE into the errors of the domain"},
 	"internal/db/dbtest": {

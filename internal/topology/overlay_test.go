@@ -147,6 +147,18 @@ func TestOverlaySQL_RunsInAnOrderThatCockroachDBTakes(t *testing.T) {
 			last = at
 		}
 		goal := index(`ALTER DATABASE "meridian" SURVIVE ` + strings.ToUpper(string(topology.Survive)) + ` FAILURE`)
+		for _, super := range topology.SuperRegions {
+			if at := index(`ALTER DATABASE "meridian" ADD SUPER REGION "` + super.Name + `" VALUES `); at < goal {
+				t.Fatalf("super region %s comes before the goal", super.Name)
+			}
+		}
+		if topology.Placement == PlacementRestricted && index(`ALTER DATABASE "meridian" PLACEMENT RESTRICTED`) != goal+2 {
+			t.Fatal("the placement does not come after the goal and its session setting")
+		}
+		if enabled := slices.ContainsFunc(stmts, func(s Statement) bool { return strings.Contains(s.SQL, "enable_super_regions") }); enabled !=
+			(len(topology.SuperRegions) > 0 && version.before(Version{26, 2})) {
+			t.Fatalf("super regions are enabled by hand: %v, for %s", enabled, version)
+		}
 		if goal != len(topology.Regions) || goal <= last {
 			t.Fatalf("the goal is statement %d, after %d regions", goal, len(topology.Regions))
 		}

@@ -29,7 +29,7 @@ func (r reader) document(root ast.Node) Topology {
 	if root == nil {
 		return Topology{}
 	}
-	f, ok := r.Fields(root, "a topology", []string{"name", "survive", "regions", "homes"}, []string{"latencies"})
+	f, ok := r.Fields(root, "a topology", []string{"name", "survive", "regions", "homes"}, []string{"latencies", "placement", "super_regions"})
 	if !ok {
 		return Topology{}
 	}
@@ -44,6 +44,8 @@ func (r reader) document(root ast.Node) Topology {
 	}
 	t.Homes = r.homes(f["homes"], known)
 	t.Latencies = r.latencies(f["latencies"], f["regions"], known)
+	t.Placement = r.placement(f, t.Survive)
+	t.SuperRegions = r.superRegions(f["super_regions"], known, t.Survive)
 	if t.Survive == SurviveRegion && len(known) > 0 && len(known) < minRegionsToSurviveOne {
 		r.Complain(f["survive"], "survive: region needs at least %d regions, because a quorum must outlive one of them, and the file has %d; "+
 			"add regions or write survive: zone", minRegionsToSurviveOne, len(known))

@@ -13,6 +13,7 @@ func (t Topology) Show(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s, survives the loss of %s\n\n", t.Name, t.survives())
 	t.showRegions(&b)
+	t.showResidency(&b)
 	if len(t.Regions) > 1 {
 		b.WriteString("\n")
 		t.showMatrix(&b)
@@ -66,6 +67,27 @@ func (t Topology) showRegions(b *bytes.Buffer) {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", name, orDash(strings.Join(homes, " ")), region.Nodes, commit, strings.Join(zones, " "))
 	}
 	table.Flush() // a bytes.Buffer takes all
+}
+
+// showResidency says what confines copies, where something does.
+func (t Topology) showResidency(b *bytes.Buffer) {
+	if t.Placement == PlacementRestricted {
+		b.WriteString("\nplacement restricted: copies stay in the region of their home\n")
+	}
+	for i, s := range t.SuperRegions {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(b, "super region %s: copies stay in %s\n", s.Name, joined(s.Regions))
+	}
+}
+
+func joined[T ~string](all []T) string {
+	text := make([]string, len(all))
+	for i, s := range all {
+		text[i] = string(s)
+	}
+	return strings.Join(text, ", ")
 }
 
 func (t Topology) showMatrix(b *bytes.Buffer) {

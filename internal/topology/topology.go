@@ -35,6 +35,21 @@ const (
 	SurviveRegion Survival = "region" // one region; every commit waits for the nearest other region
 )
 
+// Placement says whether copies of a home's rows may stand outside the region of the home.
+type Placement string
+
+// The placements. Where one region may be lost, copies have to stand in several, so that restricted goes with SurviveZone alone.
+const (
+	PlacementDefault    Placement = ""           // in any region of the topology, or of the home's super region
+	PlacementRestricted Placement = "restricted" // in the region of the home alone; global tables are everywhere all the same
+)
+
+// SuperRegion is a group of regions that the copies of its homes do not leave: a country, say. Super regions do not overlap.
+type SuperRegion struct {
+	Name    string   `json:"name"`
+	Regions []Region `json:"regions"` // at least one; at least three where one region may be lost
+}
+
 // minRegionsToSurviveOne is the number of regions a quorum needs so that one of them can go.
 const minRegionsToSurviveOne = 3
 
@@ -46,6 +61,9 @@ type Topology struct {
 	Regions   []RegionSpec // in the order of the file; the first one is the primary region
 	Homes     map[id.Home]Region
 	Latencies []Latency // one for each pair of regions
+
+	Placement    Placement
+	SuperRegions []SuperRegion
 }
 
 // RegionSpec is one region of a topology.
@@ -105,16 +123,41 @@ func (t Topology) RTT(a, b Region) (rtt time.Duration, ok bool) {
 	return 0, false
 }
 
+// SuperRegionOf returns the super region that a region belongs to.
+func (t Topology) SuperRegionOf(region Region) (super SuperRegion, ok bool) {
+	for _, s := range t.SuperRegions {
+		if slices.Contains(s.Regions, region) {
+			return s, true
+		}
+	}
+	return SuperRegion{}, false
+}
+
+// RegionsFor returns where copies of the rows of a region's homes may stand, in the order of the file.
+func (t Topology) RegionsFor(region Region) []Region {
+	if t.Placement == PlacementRestricted {
+		return []Region{region}
+	}
+	super, confined := t.SuperRegionOf(region)
+	var all []Region
+	for _, r := range t.Regions {
+		if !confined || slices.Contains(super.Regions, r.Name) {
+			all = append(all, r.Name)
+		}
+	}
+	return all
+}
+
 // CommitFloor returns the least time that a commit in a region spends between regions: nothing where a quorum stands in one region, the
-// round trip to the nearest other region where one region may be lost.
+// round trip to the nearest other region that may hold a copy where one region may be lost.
 func (t Topology) CommitFloor(region Region) time.Duration {
 	if t.Survive != SurviveRegion {
 		return 0
 	}
 	var nearest time.Duration
-	for _, other := range t.Regions {
-		rtt, ok := t.RTT(region, other.Name)
-		if other.Name == region || !ok {
+	for _, other := range t.RegionsFor(region) {
+		rtt, ok := t.RTT(region, other)
+		if other == region || !ok {
 			continue
 		}
 		if nearest == 0 || rtt < nearest {

@@ -29,8 +29,8 @@ func shippedNames(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(names) < 3 {
-		t.Fatalf("the shipped topologies are %v; laptop, single-region and three-continents belong to them", names)
+	if len(names) < 5 {
+		t.Fatalf("the shipped topologies are %v; five belong to them", names)
 	}
 	return names
 }
@@ -45,6 +45,8 @@ func TestLoad_ShippedTopologiesSayWhereEachHomeLives(t *testing.T) {
 		{"three-continents", SurviveRegion, "us-east1", map[id.Home]Region{"us": "us-east1", "eu": "europe-west1", "apac": "asia-northeast1"}},
 		{"laptop", SurviveRegion, "us-east1", map[id.Home]Region{"us": "us-east1", "eu": "europe-west1", "apac": "asia-northeast1"}},
 		{"single-region", SurviveZone, "europe-west1", map[id.Home]Region{"eu": "europe-west1"}},
+		{"three-us-regions", SurviveRegion, "us-central1", map[id.Home]Region{"us-central": "us-central1", "us-east": "us-east1", "us-west": "us-west1"}},
+		{"five-regions", SurviveRegion, "us-east1", map[id.Home]Region{"us": "us-east1", "eu": "europe-west1", "apac": "asia-northeast1"}},
 	} {
 		topology := shipped(t, row.topology)
 		if topology.Survive != row.survive || topology.Primary() != row.primary || len(topology.Homes) != len(row.homes) {
@@ -91,6 +93,8 @@ func TestCommitFloor_IsTheWayToTheNearestOtherRegion(t *testing.T) {
 		{"three-continents", "asia-northeast1", 155 * time.Millisecond},
 		{"laptop", "europe-west1", 100 * time.Microsecond},
 		{"single-region", "europe-west1", 0},
+		{"five-regions", "us-west1", 40 * time.Millisecond},
+		{"five-regions", "asia-northeast1", 88 * time.Millisecond},
 	} {
 		if floor := shipped(t, row.topology).CommitFloor(row.region); floor != row.floor {
 			t.Errorf("%s: a commit in %s waits at least %s; want %s", row.topology, row.region, floor, row.floor)
@@ -137,5 +141,24 @@ func TestParse_TakesTheExampleOfTheReference(t *testing.T) {
 	}
 	if _, err := Parse("regions/README.md", []byte(example)); err != nil {
 		t.Error(err)
+	}
+}
+
+// A commit never waits for a region that its copies may not stand in, however near.
+func TestRegionsFor_ConfinesCopies(t *testing.T) {
+	topology := shipped(t, "five-regions")
+	if got := joined(topology.RegionsFor("us-west1")); got != "us-east1, us-central1, us-west1" {
+		t.Errorf("copies of us-west1 may stand in %s", got)
+	}
+	if got := topology.RegionsFor("europe-west1"); len(got) != 5 {
+		t.Errorf("copies of europe-west1 may stand in %v; want all", got)
+	}
+	topology.Latencies = append([]Latency{{Between: [2]Region{"us-west1", "asia-northeast1"}, RTT: time.Millisecond}}, topology.Latencies...)
+	if got := topology.CommitFloor("us-west1"); got != 40*time.Millisecond {
+		t.Errorf("a commit in us-west1 waits at least %s; asia-northeast1 is nearer but outside the super region", got)
+	}
+	topology.SuperRegions, topology.Survive, topology.Placement = nil, SurviveZone, PlacementRestricted
+	if got := joined(topology.RegionsFor("us-west1")); got != "us-west1" {
+		t.Errorf("restricted, copies of us-west1 may stand in %s", got)
 	}
 }

@@ -21,6 +21,9 @@ var Supported = [...]Version{{24, 3}, {25, 4}, {26, 2}}
 // firstLocked is the first series that creates tables with their schema locked.
 var firstLocked = Version{26, 1}
 
+// firstWithSuperRegions is the first series that has super regions without a flag.
+var firstWithSuperRegions = Version{26, 2}
+
 func (v Version) before(o Version) bool {
 	return v.Year < o.Year || v.Year == o.Year && v.Release < o.Release
 }

@@ -23,6 +23,19 @@ func (t Topology) YAML() []byte {
 	for _, home := range t.HomeNames() {
 		fmt.Fprintf(&b, "  %s: %s\n", scalar(string(home)), scalar(string(t.Homes[home])))
 	}
+	if t.Placement != PlacementDefault {
+		fmt.Fprintf(&b, "\nplacement: %s\n", t.Placement)
+	}
+	if len(t.SuperRegions) > 0 {
+		b.WriteString("\nsuper_regions:\n")
+	}
+	for _, s := range t.SuperRegions {
+		members := make([]string, len(s.Regions))
+		for i, region := range s.Regions {
+			members[i] = scalar(string(region))
+		}
+		fmt.Fprintf(&b, "  - {name: %s, regions: [%s]}\n", scalar(s.Name), strings.Join(members, ", "))
+	}
 	if len(t.Latencies) == 0 {
 		return []byte(b.String())
 	}

@@ -1,19 +1,25 @@
 -- tables without a home live in the primary region, us-east1.
+-- Cost: voters and leases of every table move to the region in the background; locks out other region and locality changes.
 ALTER DATABASE "meridian" SET PRIMARY REGION "us-east1";
 
 -- the database may keep replicas in europe-west1.
+-- Cost: new replicas are copied in the background; locks out other region and locality changes, and index changes of tables that are REGIONAL BY ROW.
 ALTER DATABASE "meridian" ADD REGION IF NOT EXISTS "europe-west1";
 
 -- the database may keep replicas in asia-northeast1.
+-- Cost: new replicas are copied in the background; locks out other region and locality changes, and index changes of tables that are REGIONAL BY ROW.
 ALTER DATABASE "meridian" ADD REGION IF NOT EXISTS "asia-northeast1";
 
 -- a quorum spans two regions: a lost region costs nothing, a commit waits for the nearest other one.
+-- Cost: replicas are added or moved in the background, and every commit has its new latency from then on; locks out other region changes.
 ALTER DATABASE "meridian" SURVIVE REGION FAILURE;
 
 -- account is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."account" SET (schema_locked = false);
 
 -- the home of a row of account says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -21,15 +27,19 @@ ALTER TABLE "meridian"."public"."account" ADD COLUMN IF NOT EXISTS "crdb_region"
 END) STORED NOT NULL;
 
 -- each row of account and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked account lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."account" SET (schema_locked = true);
 
 -- journal is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."journal" SET (schema_locked = false);
 
 -- the home of a row of journal says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."journal" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -37,15 +47,19 @@ ALTER TABLE "meridian"."public"."journal" ADD COLUMN IF NOT EXISTS "crdb_region"
 END) STORED NOT NULL;
 
 -- each row of journal and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."journal" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked journal lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."journal" SET (schema_locked = true);
 
 -- entry is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."entry" SET (schema_locked = false);
 
 -- the home of a row of entry says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."entry" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -53,15 +67,19 @@ ALTER TABLE "meridian"."public"."entry" ADD COLUMN IF NOT EXISTS "crdb_region" "
 END) STORED NOT NULL;
 
 -- each row of entry and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."entry" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked entry lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."entry" SET (schema_locked = true);
 
 -- hold is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."hold" SET (schema_locked = false);
 
 -- the home of a row of hold says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."hold" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -69,15 +87,19 @@ ALTER TABLE "meridian"."public"."hold" ADD COLUMN IF NOT EXISTS "crdb_region" "m
 END) STORED NOT NULL;
 
 -- each row of hold and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked hold lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."hold" SET (schema_locked = true);
 
 -- relay is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."relay" SET (schema_locked = false);
 
 -- the home of a row of relay says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."relay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -85,15 +107,19 @@ ALTER TABLE "meridian"."public"."relay" ADD COLUMN IF NOT EXISTS "crdb_region" "
 END) STORED NOT NULL;
 
 -- each row of relay and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."relay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked relay lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."relay" SET (schema_locked = true);
 
 -- stream is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."stream" SET (schema_locked = false);
 
 -- the home of a row of stream says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."stream" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -101,15 +127,19 @@ ALTER TABLE "meridian"."public"."stream" ADD COLUMN IF NOT EXISTS "crdb_region" 
 END) STORED NOT NULL;
 
 -- each row of stream and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."stream" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked stream lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."stream" SET (schema_locked = true);
 
 -- progress is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."progress" SET (schema_locked = false);
 
 -- the home of a row of progress says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."progress" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -117,15 +147,19 @@ ALTER TABLE "meridian"."public"."progress" ADD COLUMN IF NOT EXISTS "crdb_region
 END) STORED NOT NULL;
 
 -- each row of progress and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."progress" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked progress lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."progress" SET (schema_locked = true);
 
 -- delivery is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."delivery" SET (schema_locked = false);
 
 -- the home of a row of delivery says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."delivery" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -133,15 +167,19 @@ ALTER TABLE "meridian"."public"."delivery" ADD COLUMN IF NOT EXISTS "crdb_region
 END) STORED NOT NULL;
 
 -- each row of delivery and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."delivery" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked delivery lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."delivery" SET (schema_locked = true);
 
 -- replay is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."replay" SET (schema_locked = false);
 
 -- the home of a row of replay says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."replay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -149,15 +187,19 @@ ALTER TABLE "meridian"."public"."replay" ADD COLUMN IF NOT EXISTS "crdb_region" 
 END) STORED NOT NULL;
 
 -- each row of replay and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."replay" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked replay lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."replay" SET (schema_locked = true);
 
 -- search_state is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_state" SET (schema_locked = false);
 
 -- the home of a row of search_state says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_state" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -165,15 +207,19 @@ ALTER TABLE "meridian"."public"."search_state" ADD COLUMN IF NOT EXISTS "crdb_re
 END) STORED NOT NULL;
 
 -- each row of search_state and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_state" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked search_state lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_state" SET (schema_locked = true);
 
 -- search_transaction is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_transaction" SET (schema_locked = false);
 
 -- the home of a row of search_transaction says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_transaction" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -181,15 +227,19 @@ ALTER TABLE "meridian"."public"."search_transaction" ADD COLUMN IF NOT EXISTS "c
 END) STORED NOT NULL;
 
 -- each row of search_transaction and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_transaction" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked search_transaction lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_transaction" SET (schema_locked = true);
 
 -- search_account is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_account" SET (schema_locked = false);
 
 -- the home of a row of search_account says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_account" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
     WHEN 'apac' THEN 'asia-northeast1'
     WHEN 'eu' THEN 'europe-west1'
@@ -197,25 +247,33 @@ ALTER TABLE "meridian"."public"."search_account" ADD COLUMN IF NOT EXISTS "crdb_
 END) STORED NOT NULL;
 
 -- each row of search_account and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."search_account" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
 -- a locked search_account lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."search_account" SET (schema_locked = true);
 
 -- ledger is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."ledger" SET (schema_locked = false);
 
 -- every region reads ledger from a copy of its own; the rare writes to it wait for all regions.
+-- Cost: no rewrite; from then on each write to it waits until every region may read it; locks the schema of the table.
 ALTER TABLE "meridian"."public"."ledger" SET LOCALITY GLOBAL;
 
 -- a locked ledger lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."ledger" SET (schema_locked = true);
 
 -- asset is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."asset" SET (schema_locked = false);
 
 -- every region reads asset from a copy of its own; the rare writes to it wait for all regions.
+-- Cost: no rewrite; from then on each write to it waits until every region may read it; locks the schema of the table.
 ALTER TABLE "meridian"."public"."asset" SET LOCALITY GLOBAL;
 
 -- a locked asset lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."asset" SET (schema_locked = true);

@@ -1,0 +1,96 @@
+-- Changefeeds of the journal for CockroachDB v24.3, to kafka://b1:9092,b2:9092?sasl_enabled=true&sasl_mechanism=SCRAM-SHA-512&sasl_password=redacted&sasl_user=redacted&tls_enabled=true&topic_name=meridian.journal.
+-- Where it says redacted, apply puts what was given; --show-secrets shows it.
+
+-- Before: an administrator runs what is missing of these.
+-- changefeeds need rangefeeds, which are off in a new cluster of one's own; they cost 5 to 10 % of write latency.
+--   SET CLUSTER SETTING kv.rangefeed.enabled = true;
+-- may read the journal and make changefeeds of it.
+--   GRANT SELECT, CHANGEFEED ON TABLE "ledger"."public"."journal" TO "meridian_cdc";
+-- may make the external connection, and use those that it made.
+--   GRANT SYSTEM EXTERNALCONNECTION TO "meridian_cdc";
+-- gc.ttlseconds is how long a changefeed without protection may be away (14400 = 4 h); the job protects what it has not sent, except in its first moments.
+--   SHOW ZONE CONFIGURATION FROM TABLE "ledger"."public"."journal";
+
+-- What the options are for:
+--   envelope: the row stands in after, beside its times; a query would have bare by itself, with the columns at the top and its times in __crdb__.
+--   updated: when the row was committed, the same for all rows of a transaction; in the initial scan, when the scan read it.
+--   mvcc_timestamp: when the row was committed, also in scans.
+--   resolved: says up to which time everything was sent, so that a consumer can put transactions together.
+--   min_checkpoint_frequency: resolved can not come more often than this, and after a restart at most so much is sent again.
+--   initial_scan: what is in the journal already is sent first, in no order; consumers deduplicate by id, and a changefeed made anew loses nothing.
+--   schema_change_policy: a new column does not send the whole journal again.
+--   on_error: what can not be retried pauses the job, which keeps its place, instead of failing it.
+--   gc_protect_expires_after: a paused job is cancelled when it has kept history from being collected for so long.
+--   metrics_label: its metrics stand apart (changefeed.*{scope="meridian"}).
+--   key_in_value: the primary key is in the message as well, also of a row that was deleted.
+--   kafka_sink_config: a message counts when all replicas have it; the default asks one.
+
+-- To know:
+--   Delivery is at least once, in order on no account: deduplicate by id, and order by the sequences in entries.
+--   How far it is: SELECT job_id, status, high_water_timestamp FROM [SHOW CHANGEFEED JOBS].
+--   Entries on accounts of other homes stand in the row as well: what may not leave a home, take from the server, which redacts.
+--   Each home has a changefeed of its own, so that a region that is down holds up its homes alone; whether the filter also keeps it from watching other regions, prove in a drill.
+--   A query fixes its columns: a new one has to be added by making the changefeed anew. A row that was deleted comes with after = null and its key alone; the journal has none.
+--   Pause changefeeds before a rolling restart: this version sends again what came since the last checkpoint.
+--   After an outage of the sink the job may wait up to 10 min before it tries again (changefeed.max_retry_backoff).
+--   A cluster of several nodes without a licence is throttled seven days after its beginning; older builds refuse changefeeds with a sink.
+
+-- the cluster keeps the URI with its secrets; changefeeds name the connection alone.
+CREATE EXTERNAL CONNECTION "meridian_journal" AS 'kafka://b1:9092,b2:9092?sasl_enabled=true&sasl_mechanism=SCRAM-SHA-512&sasl_password=redacted&sasl_user=redacted&tls_enabled=true&topic_name=meridian.journal';
+
+-- sends the rows of home apac from nodes in asia-northeast1, which it fails without.
+CREATE CHANGEFEED INTO 'external://meridian_journal'
+WITH envelope = 'wrapped',
+    updated,
+    mvcc_timestamp,
+    resolved = '5s',
+    min_checkpoint_frequency = '5s',
+    initial_scan = 'yes',
+    schema_change_policy = 'nobackfill',
+    on_error = 'pause',
+    gc_protect_expires_after = '72h',
+    metrics_label = 'meridian',
+    key_in_value,
+    kafka_sink_config = '{"RequiredAcks":"ALL","Flush":{"MaxMessages":1000,"Frequency":"100ms"}}',
+    execution_locality = 'region=asia-northeast1'
+AS SELECT home, ledger_id, id, idempotency_key, kind, outcome, reason, detail, entries, request, request_hash, reference, correlation_id, trace_id, target, reverses, effective_at, recorded_at
+FROM "ledger"."public"."journal"
+WHERE home = 'apac';
+
+-- sends the rows of home eu from nodes in europe-west1, which it fails without.
+CREATE CHANGEFEED INTO 'external://meridian_journal'
+WITH envelope = 'wrapped',
+    updated,
+    mvcc_timestamp,
+    resolved = '5s',
+    min_checkpoint_frequency = '5s',
+    initial_scan = 'yes',
+    schema_change_policy = 'nobackfill',
+    on_error = 'pause',
+    gc_protect_expires_after = '72h',
+    metrics_label = 'meridian',
+    key_in_value,
+    kafka_sink_config = '{"RequiredAcks":"ALL","Flush":{"MaxMessages":1000,"Frequency":"100ms"}}',
+    execution_locality = 'region=europe-west1'
+AS SELECT home, ledger_id, id, idempotency_key, kind, outcome, reason, detail, entries, request, request_hash, reference, correlation_id, trace_id, target, reverses, effective_at, recorded_at
+FROM "ledger"."public"."journal"
+WHERE home = 'eu';
+
+-- sends the rows of home us from nodes in us-east1, which it fails without.
+CREATE CHANGEFEED INTO 'external://meridian_journal'
+WITH envelope = 'wrapped',
+    updated,
+    mvcc_timestamp,
+    resolved = '5s',
+    min_checkpoint_frequency = '5s',
+    initial_scan = 'yes',
+    schema_change_policy = 'nobackfill',
+    on_error = 'pause',
+    gc_protect_expires_after = '72h',
+    metrics_label = 'meridian',
+    key_in_value,
+    kafka_sink_config = '{"RequiredAcks":"ALL","Flush":{"MaxMessages":1000,"Frequency":"100ms"}}',
+    execution_locality = 'region=us-east1'
+AS SELECT home, ledger_id, id, idempotency_key, kind, outcome, reason, detail, entries, request, request_hash, reference, correlation_id, trace_id, target, reverses, effective_at, recorded_at
+FROM "ledger"."public"."journal"
+WHERE home = 'us';

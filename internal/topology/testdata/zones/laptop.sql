@@ -1,0 +1,63 @@
+-- Topology laptop on database meridian, by zone-configurations.
+-- NOT PROMISED: home apac is served from us-east1 and not from asia-northeast1: its reads and commits cross regions.
+-- NOT PROMISED: home eu is served from us-east1 and not from europe-west1: its reads and commits cross regions.
+-- NOT PROMISED: rows of one home do not stand apart from those of another: no home can be kept out of a region, or moved, by itself.
+-- NOT PROMISED: a home that the topology does not list is not refused by the database.
+-- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
+-- 14 statements, one at a time, each outside a transaction.
+
+-- copies of account stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."account" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of journal stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."journal" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of entry stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."entry" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of hold stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."hold" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of relay stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."relay" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of stream stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."stream" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of progress stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."progress" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of delivery stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."delivery" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of replay stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."replay" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of search_state stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_state" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of search_transaction stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_transaction" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of search_account stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_account" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of ledger stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."ledger" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of asset stand in us-east1, europe-west1, asia-northeast1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."asset" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=asia-northeast1": 1, "+region=europe-west1": 1, "+region=us-east1": 1}', lease_preferences = '[[+region=us-east1]]';

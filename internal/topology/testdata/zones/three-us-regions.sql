@@ -1,0 +1,63 @@
+-- Topology three-us-regions on database meridian, by zone-configurations.
+-- NOT PROMISED: home us-east is served from us-central1 and not from us-east1: its reads and commits cross regions.
+-- NOT PROMISED: home us-west is served from us-central1 and not from us-west1: its reads and commits cross regions.
+-- NOT PROMISED: rows of one home do not stand apart from those of another: no home can be kept out of a region, or moved, by itself.
+-- NOT PROMISED: a home that the topology does not list is not refused by the database.
+-- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
+-- 14 statements, one at a time, each outside a transaction.
+
+-- copies of account stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."account" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of journal stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."journal" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of entry stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."entry" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of hold stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."hold" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of relay stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."relay" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of stream stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."stream" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of progress stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."progress" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of delivery stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."delivery" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of replay stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."replay" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of search_state stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_state" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of search_transaction stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_transaction" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of search_account stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."search_account" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of ledger stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."ledger" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
+
+-- copies of asset stand in us-central1, us-east1, us-west1, and us-central1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."asset" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-central1]]';
