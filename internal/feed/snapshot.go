@@ -178,12 +178,13 @@ func (r *reader) round(ctx context.Context) error {
 }
 
 // How long to wait for a notice. While a transaction hides what was committed after it began, its end is looked for with growing pauses:
-// it may end without a notice. Under load notices come by the hundred a second, and lastGap is what a look waits for company.
+// it may end without a notice. The first notice after a rest is followed at once; under load they come by the hundred a second, and lastGap
+// is what a look waits for company: each look costs an append, which is a commit that takes from the money its time at the disk.
 const (
 	floor     = time.Second
 	firstLook = 2 * time.Millisecond
 	lastLook  = 250 * time.Millisecond
-	lastGap   = 4 * time.Millisecond
+	lastGap   = 25 * time.Millisecond
 )
 
 func (r *reader) wait(ctx context.Context, now look) error {

@@ -37,7 +37,7 @@ func NewProjector(store Store, stream, progress Tails, metrics *Metrics, log *sl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Projector{store: store, stream: stream, progress: progress, metrics: metrics, log: log, Look: time.Second, Pace: 20 * time.Millisecond}
+	return &Projector{store: store, stream: stream, progress: progress, metrics: metrics, log: log, Look: time.Second, Pace: 100 * time.Millisecond}
 }
 
 // Run works on the model of a home until the context ends, and returns nil then. It returns event.ErrFenced where the lease is lost, and other
