@@ -19,7 +19,7 @@ func npm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "npm", args...) //nolint:gosec // of this file
+	cmd := exec.CommandContext(ctx, "npm", args...)
 	cmd.Dir = consumerTS
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -135,7 +134,7 @@ func printDelivery(w io.Writer, d event.Delivery, e rpc.CloudEvent) error {
 		fmt.Fprintf(w, "  due at  %s\n", d.DueAt.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintln(w)
-	return printJSON(w, json.RawMessage(e.Body))
+	return printJSON(w, e.Body)
 }
 
 // selectionFlags name dead letters. To mean all of them has to be said: nobody is to do so by leaving something out.

@@ -166,7 +166,7 @@ func (t *tail) farewell() {
 // pauseBetween waits 250 ms to 5 s, a little different each time, so that those who lost a node do not come back all at once.
 func pauseBetween(ctx context.Context, round int) {
 	wait := min(250*time.Millisecond<<min(round-1, 5), 5*time.Second)
-	timer := time.NewTimer(wait/2 + rand.N(wait/2)) //nolint:gosec // no secret
+	timer := time.NewTimer(wait/2 + rand.N(wait/2))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -158,7 +158,8 @@ func texts[T ~string](all []T) []string {
 }
 
 func printTest(w io.Writer, name string, r event.TestResult, asJSON bool) error {
-	if asJSON {
+	switch {
+	case asJSON:
 		if err := printJSON(w, struct {
 			Delivered bool    `json:"delivered"`
 			Cause     string  `json:"cause,omitempty"`
@@ -167,9 +168,9 @@ func printTest(w io.Writer, name string, r event.TestResult, asJSON bool) error 
 		}{r.Delivered, r.Cause, r.Detail, float64(r.Took.Microseconds()) / 1000}); err != nil {
 			return err
 		}
-	} else if r.Delivered {
+	case r.Delivered:
 		fmt.Fprintf(w, "%s: delivered in %s\n", name, r.Took.Round(time.Millisecond))
-	} else {
+	default:
 		fmt.Fprintf(w, "%s: not delivered: %s: %s\n", name, r.Cause, r.Detail)
 	}
 	if !r.Delivered {

@@ -69,7 +69,7 @@ func (c *chaos) outstanding(t *testing.T) (left int, what string) {
 		}
 		for _, p := range s.Places {
 			n := int(p.Head-p.Position) + int(p.Due+p.Dead)
-			say(n, "%s in %s is at %d of %d, %d due, %d dead", s.ID, p.Progress.Home, p.Position, p.Head, p.Due, p.Dead)
+			say(n, "%s in %s is at %d of %d, %d due, %d dead", s.ID, p.Home, p.Position, p.Head, p.Due, p.Dead)
 		}
 	}
 	for _, w := range c.live {

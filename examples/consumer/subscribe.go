@@ -45,7 +45,7 @@ func follow(ctx context.Context, url, home string, s *store, out io.Writer) erro
 			pause = firstPause
 		}
 		fmt.Fprintln(out, "the stream ended and begins again:", err)
-		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -67,7 +67,7 @@ func OpenProber(ctx context.Context, url string, b Books) (*Prober, error) {
 
 // Close drops the tables and disconnects.
 func (p *Prober) Close(ctx context.Context) error {
-	defer p.conn.Close(ctx) //nolint:errcheck // nothing is lost
+	defer p.conn.Close(ctx)
 	for _, sql := range []string{sqlDropLimits, sqlDropRows} {
 		if _, err := p.conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("drop the tables of the limits: %w", err)

@@ -58,7 +58,7 @@ func PrepareOpponents(ctx context.Context, url string, b Books, past int, all ..
 	if err != nil {
 		return fmt.Errorf("connect to prepare opponents: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost
+	defer conn.Close(context.WithoutCancel(ctx))
 	if err := execAll(ctx, conn, sqlDropOpponents+";\n"+sqlCreateOpponents); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func DropOpponents(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("connect to drop the tables of opponents: %w", err)
 	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing is lost
+	defer conn.Close(ctx)
 	return execAll(ctx, conn, sqlDropOpponents)
 }
 

@@ -60,7 +60,7 @@ func newStream(l Load, b Books, slice, client int) *stream {
 	copy(seed[24:], l.Scenario)
 	s := &stream{scenario: l.Scenario, books: b, rng: rand.New(rand.NewChaCha8(seed))}
 	if l.Scenario == Zipf {
-		s.zipf = rand.NewZipf(s.rng, zipfSkew, 1, uint64(len(b.Accounts)-1))
+		s.zipf = rand.NewZipf(s.rng, zipfSkew, 1, uint64(len(b.Accounts)-1)) //nolint:gosec // there are accounts
 	}
 	return s
 }
@@ -98,8 +98,9 @@ func (s *stream) account() int {
 		return s.rng.IntN(min(hotAccounts, len(s.books.Accounts)))
 	case Zipf:
 		return int(s.zipf.Uint64()) //nolint:gosec // less than the number of accounts
+	default:
+		return s.rng.IntN(len(s.books.Accounts))
 	}
-	return s.rng.IntN(len(s.books.Accounts))
 }
 
 // command starts one of a kind.

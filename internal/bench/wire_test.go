@@ -65,7 +65,7 @@ func TestWire_OneCallerNeedsOneConnection(t *testing.T) {
 	url, connections, _, _ := echoing(t)
 	w := NewWire()
 	for _, body := range []string{"one", "", strings.Repeat("long ", 20_000)} {
-		resp, got := post(t, w, url+"/echo?x=1", body)
+		resp, got := post(t, w, url+"/echo?x=1", body) //nolint:bodyclose // post has read and closed it
 		if resp.StatusCode != http.StatusOK || got != body || resp.Header.Get("Seen") != "hello POST "+strings.TrimPrefix(url, "http://") {
 			t.Errorf("%d %v, %d bytes back of %d", resp.StatusCode, resp.Header, len(got), len(body))
 		}
@@ -94,7 +94,7 @@ func TestWire_AnEndedContextEndsTheCall(t *testing.T) {
 		t.Errorf("%v, want %v", err, context.Canceled)
 	}
 	<-gone
-	if _, got := post(t, w, url, "again"); got != "again" {
+	if _, got := post(t, w, url, "again"); got != "again" { //nolint:bodyclose // post has read and closed it
 		t.Errorf("the next call got %q", got)
 	}
 }

@@ -192,14 +192,13 @@ func tokens(sql string) (shape string, quoted []string, ok bool) {
 			if i >= len(sql) {
 				return "", nil, false
 			}
-			if sql[i] != c {
-				q.WriteByte(sql[i])
-			} else if i+1 < len(sql) && sql[i+1] == c {
-				q.WriteByte(c)
+			if sql[i] == c {
+				if i+1 == len(sql) || sql[i+1] != c {
+					break
+				}
 				i++
-			} else {
-				break
 			}
+			q.WriteByte(sql[i])
 		}
 		b.WriteByte(c)
 		quoted = append(quoted, q.String())

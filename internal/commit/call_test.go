@@ -156,11 +156,17 @@ func TestBatch_WhereItFailsHalfWayNothingMoreIsBegunAndARepeatDoesTheRest(t *tes
 		told   string
 		again  []string
 	}{
-		"away": {ending{lost: true, err: errs.ErrUnavailable.With("cause", "connection")}, "UNAVAILABLE",
-			[]string{"again", "again", "posted", "posted", "posted", "posted"}},
+		"away": {
+			ending{lost: true, err: errs.ErrUnavailable.With("cause", "connection")},
+			"UNAVAILABLE",
+			[]string{"again", "again", "posted", "posted", "posted", "posted"},
+		},
 		"unknown, and it stands": {ending{err: unknown}, "OUTCOME_UNKNOWN", []string{"again", "again", "again", "again", "posted", "posted"}},
-		"unknown, and it does not": {ending{lost: true, err: unknown}, "OUTCOME_UNKNOWN",
-			[]string{"again", "again", "posted", "posted", "posted", "posted"}},
+		"unknown, and it does not": {
+			ending{lost: true, err: unknown},
+			"OUTCOME_UNKNOWN",
+			[]string{"again", "again", "posted", "posted", "posted", "posted"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, commit.Options{Lanes: 1, MaxGroup: 2, Patience: time.Second}, func(t *testing.T, n *node) {

@@ -37,23 +37,39 @@ func TestEvent_SaysWhatItIsAbout(t *testing.T) {
 		{"reversal", undone, "transaction.reversed brand-eu/acc_42 [brand-eu/acc_42]"},
 		{"hold", hold, "hold.created brand-eu/acc_42 [brand-eu/acc_42]"},
 		{"commit", b.do(ledger.Command{Kind: ledger.KindCommit, Key: "commit", Target: target}), "hold.committed brand-eu/acc_42 [brand-eu/acc_42]"},
-		{"commit of a hold on a counter account", b.do(ledger.Command{Kind: ledger.KindCommit, Key: "0", Target: fee.Record.Outcome.Transaction}),
-			"hold.committed brand-eu/counter:fee:EUR [brand-eu/counter:fee:EUR]"},
-		{"debit to a counter account by default", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "1", Account: "acc_42", Amount: eur(1), Reason: "bet"}),
-			"wallet.debit.committed brand-eu/acc_42 [brand-eu/acc_42]"},
-		{"debit to the same one by name", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "2", Account: "acc_42", Counter: "counter:bet:EUR", Amount: eur(1)}),
-			"wallet.debit.committed brand-eu/acc_42 [brand-eu/acc_42 brand-eu/counter:bet:EUR]"},
-		{"debit of the counter account", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "3", Account: "counter:bet:EUR", Amount: eur(1)}),
-			"wallet.debit.committed brand-eu/counter:bet:EUR [brand-eu/counter:bet:EUR]"},
-		{"transfer", b.do(ledger.Command{Kind: ledger.KindTransfer, Key: "4", Account: "acc_42", Counter: "acc_43", Amount: eur(1)}),
-			"transaction.posted brand-eu/acc_42 [brand-eu/acc_42 brand-eu/acc_43]"},
-		{"declined reversal", b.do(ledger.Command{Kind: ledger.KindReverse, Key: "5", Target: fund.Record.Outcome.Transaction}),
-			"transaction.declined brand-eu/acc_42 [brand-eu/acc_42]"},
+		{
+			"commit of a hold on a counter account", b.do(ledger.Command{Kind: ledger.KindCommit, Key: "0", Target: fee.Record.Outcome.Transaction}),
+			"hold.committed brand-eu/counter:fee:EUR [brand-eu/counter:fee:EUR]",
+		},
+		{
+			"debit to a counter account by default", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "1", Account: "acc_42", Amount: eur(1), Reason: "bet"}),
+			"wallet.debit.committed brand-eu/acc_42 [brand-eu/acc_42]",
+		},
+		{
+			"debit to the same one by name", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "2", Account: "acc_42", Counter: "counter:bet:EUR", Amount: eur(1)}),
+			"wallet.debit.committed brand-eu/acc_42 [brand-eu/acc_42 brand-eu/counter:bet:EUR]",
+		},
+		{
+			"debit of the counter account", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "3", Account: "counter:bet:EUR", Amount: eur(1)}),
+			"wallet.debit.committed brand-eu/counter:bet:EUR [brand-eu/counter:bet:EUR]",
+		},
+		{
+			"transfer", b.do(ledger.Command{Kind: ledger.KindTransfer, Key: "4", Account: "acc_42", Counter: "acc_43", Amount: eur(1)}),
+			"transaction.posted brand-eu/acc_42 [brand-eu/acc_42 brand-eu/acc_43]",
+		},
+		{
+			"declined reversal", b.do(ledger.Command{Kind: ledger.KindReverse, Key: "5", Target: fund.Record.Outcome.Transaction}),
+			"transaction.declined brand-eu/acc_42 [brand-eu/acc_42]",
+		},
 		{"post across homes", b.across(), "transaction.posted brand-eu/acc_42 [brand-eu/acc_42 brand-eu/clearing brand-us/clearing-us brand-us/acc_us]"},
-		{"declined debit", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "6", Account: "acc_43", Counter: "acc_42", Amount: eur(9000)}),
-			"transaction.declined brand-eu/acc_43 [brand-eu/acc_43]"},
-		{"freeze", b.do(ledger.Command{Kind: ledger.KindFreeze, Key: "7", Account: "acc_43", Status: ledger.CreditsFrozen}),
-			"account.frozen brand-eu/acc_43 [brand-eu/acc_43]"},
+		{
+			"declined debit", b.do(ledger.Command{Kind: ledger.KindDebit, Key: "6", Account: "acc_43", Counter: "acc_42", Amount: eur(9000)}),
+			"transaction.declined brand-eu/acc_43 [brand-eu/acc_43]",
+		},
+		{
+			"freeze", b.do(ledger.Command{Kind: ledger.KindFreeze, Key: "7", Account: "acc_43", Status: ledger.CreditsFrozen}),
+			"account.frozen brand-eu/acc_43 [brand-eu/acc_43]",
+		},
 		{"thaw", b.do(ledger.Command{Kind: ledger.KindFreeze, Key: "8", Account: "acc_43", Status: ledger.Open}), "account.unfrozen brand-eu/acc_43 [brand-eu/acc_43]"},
 	} {
 		if got := told(row.e); got != row.want {

@@ -90,7 +90,8 @@ func eur(n int64) *ledger.Money { return &ledger.Money{Minor: money.FromInt64(n)
 func (b *books) across() Event {
 	b.t.Helper()
 	return b.do(ledger.Command{Kind: ledger.KindPost, Key: "across", Legs: []ledger.Leg{
-		{Account: "acc_42", Side: ledger.Debit, Amount: *eur(70)}, {Account: "clearing", Side: ledger.Credit, Amount: *eur(70)},
+		{Account: "acc_42", Side: ledger.Debit, Amount: *eur(70)},
+		{Account: "clearing", Side: ledger.Credit, Amount: *eur(70)},
 		{Ledger: "brand-us", Account: "clearing-us", Side: ledger.Debit, Amount: *eur(70)},
 		{Ledger: "brand-us", Account: "acc_us", Side: ledger.Credit, Amount: *eur(70)},
 	}})

@@ -71,8 +71,10 @@ func TestCheckResidency_KeepsEventsInTheRegionOfTheirHome(t *testing.T) {
 		says    string
 	}{
 		{"the same region", func(*Subscription) {}, "", ""},
-		{"another region", func(s *Subscription) { s.Sink.Region = "us-east1" }, "eu",
-			"use a sink in europe-west1, or add a residency grant for home eu and region us-east1"},
+		{
+			"another region", func(s *Subscription) { s.Sink.Region = "us-east1" }, "eu",
+			"use a sink in europe-west1, or add a residency grant for home eu and region us-east1",
+		},
 		{"one home of two", func(s *Subscription) { s.Homes = []id.Home{"eu", "us"} }, "us", "use a sink in us-east1"},
 		{"one home of two, granted", func(s *Subscription) { s.Homes, s.Grants = []id.Home{"eu", "us"}, []Grant{grant} }, "", ""},
 		{"a grant for another region", func(s *Subscription) {
@@ -123,7 +125,7 @@ func TestSees_NamedAndGrantedHomes(t *testing.T) {
 func TestSecret_ShowsItselfInNoFormat(t *testing.T) {
 	s := Secret{ID: "s1", Value: []byte("hunter2")}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-		if text := fmt.Sprintf(format, s); strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprint(s.Value)) {
+		if text := fmt.Sprintf(format, s); strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprint(string(s.Value))) {
 			t.Errorf("%s shows it", format)
 		}
 	}

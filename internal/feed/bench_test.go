@@ -34,10 +34,10 @@ func many(i int) id.Account { return id.Account(fmt.Sprint("c", i)) }
 
 // between moves one unit between two of many accounts.
 func between(key string, n int) ledger.Command {
-	i := rand.IntN(n) //nolint:gosec // a load
+	i := rand.IntN(n)
 	return ledger.Command{
 		Kind: ledger.KindTransfer, Ledger: brand, Key: id.Key(key), Account: many(i),
-		Counter: many((i + 1 + rand.IntN(n-1)) % n), Amount: eur(1), //nolint:gosec // a load
+		Counter: many((i + 1 + rand.IntN(n-1)) % n), Amount: eur(1),
 	}
 }
 

@@ -105,7 +105,7 @@ func (w *watch) run(ctx context.Context) error {
 	}()
 	err = w.follow(ctx, ear.said)
 	ear.close()
-	for range ear.said { //nolint:revive // it ends before we do
+	for range ear.said {
 	}
 	if heard := <-ended; err == nil {
 		err = heard

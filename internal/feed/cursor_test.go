@@ -160,7 +160,7 @@ func TestHorizon_NeverClaimsWhatIsHidden(t *testing.T) {
 		}
 	}
 	for n := range int64(10 * maxLooks) {
-		if got := h.saw(look{second(7 + n), 60, 100 + uint64(n)}); !got.Equal(second(6)) || len(h.looks) > maxLooks { //nolint:gosec // small
+		if got := h.saw(look{second(7 + n), 60, 100 + uint64(n)}); !got.Equal(second(6)) || len(h.looks) > maxLooks {
 			t.Fatalf("with %d looks in store everything was handed over up to %d", len(h.looks), got.Unix())
 		}
 	}

@@ -135,7 +135,7 @@ func write(ctx context.Context, t *testing.T, s server, seed uint64, writers, ea
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(w))) //nolint:gosec // a small number
+			r := rand.New(rand.NewPCG(seed, uint64(w)))
 			var c ledger.Command
 			for i := 0; i < each && ctx.Err() == nil; i++ {
 				key := fmt.Sprintf("w%d/%d/%d", seed, w, i)
@@ -214,14 +214,14 @@ func TestSource_GoesOnFromWhereverItStopped(t *testing.T) {
 		k := newTaker(t, d.DB, eu)
 		f := feedFrom(t, d.DB, k, "", feed.Options{Page: 3})
 		for round := range 6 {
-			write(t.Context(), t, s, uint64(round), 4, 10).Wait() //nolint:gosec // a small number
+			write(t.Context(), t, s, uint64(round), 4, 10).Wait()
 			if round%2 == 0 {
 				k.until("a cursor", func() bool { return len(k.cursors) > round })
 			}
 			if err := f.stop(); !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
-			write(t.Context(), t, s, uint64(100+round), 4, 5).Wait() //nolint:gosec // a small number
+			write(t.Context(), t, s, uint64(100+round), 4, 5).Wait()
 			f = feedFrom(t, d.DB, k, k.cursor(), feed.Options{Page: 3})
 		}
 		k.untilAll()

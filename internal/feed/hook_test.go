@@ -181,7 +181,7 @@ func TestWebhook_AsTheOnlySourceLosesNothing(t *testing.T) {
 		var sinks sync.WaitGroup
 		queue := make(chan []posted)
 		for worker := range 3 {
-			r := rand.New(rand.NewPCG(seed, uint64(worker))) //nolint:gosec // a small number
+			r := rand.New(rand.NewPCG(seed, uint64(worker)))
 			sinks.Go(func() {
 				for rows := range queue {
 					for ctx.Err() == nil {

@@ -122,7 +122,7 @@ func TestSequencer_SaysWhenItIsCrowded(t *testing.T) {
 	for i := range 3 {
 		err = s.add(touch(fmt.Sprint(i), on("a", int64(i+2))), at(i+1), nowhere)
 	}
-	if err != errCrowded { //nolint:errorlint // itself
+	if err != errCrowded {
 		t.Errorf("the third says %v, want %v", err, errCrowded)
 	}
 }

@@ -59,7 +59,7 @@ func rescan(ctx context.Context, d *db.DB, begin, cause string, page int, l *lin
 	}()
 	found, err := s.deliver(ctx, l)
 	cancel()
-	for range s.pages { //nolint:revive // the scan ends before we do
+	for range s.pages {
 	}
 	if scanned := <-ended; err == nil {
 		err = scanned

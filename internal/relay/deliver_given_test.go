@@ -184,7 +184,7 @@ func (h *house) deliver(limits relay.DeliverLimits) *running {
 func (r *running) end(t fatal) {
 	t.Helper()
 	r.stop()
-	r.wait(t)
+	_ = r.wait(t) // of a context that ended
 }
 
 func (r *running) wait(t fatal) error {

@@ -68,7 +68,7 @@ func (h *health) refused(now time.Time, p event.Position, e *sink.Error) (counts
 		h.rounds++
 		h.probeAt = now.Add(h.pace.wait(h.rounds, e.After))
 	}
-	return !h.down && !(h.failing && itself)
+	return !h.down && (!h.failing || !itself)
 }
 
 // fail makes it failing at once, as a deliverer finds it that takes over, or that can not open the sink.

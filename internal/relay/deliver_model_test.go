@@ -75,7 +75,7 @@ func checkDelivery(t *testing.T, rt *rapid.T, d dbtest.Database) {
 		n := answered.Add(1)
 		if n == kill.Load() {
 			if stop, ok := killed.Load("stop"); ok {
-				stop.(func())() //nolint:forcetypeassert // only functions are stored
+				stop.(func())()
 			}
 		}
 		if n > 5 && down.Add(-1) >= 0 {

@@ -49,8 +49,11 @@ func (o *Subscriptions) StartReplay(ctx context.Context, n event.NewReplay) (eve
 		name    string
 		differs bool
 	}{
-		{"subscription_id", r.Subscription != n.Subscription}, {"first", r.First != first}, {"last", !open && r.Last != last},
-		{"per_second", r.PerSecond != n.PerSecond}, {"reason", r.Reason != n.Reason},
+		{"subscription_id", r.Subscription != n.Subscription},
+		{"first", r.First != first},
+		{"last", !open && r.Last != last},
+		{"per_second", r.PerSecond != n.PerSecond},
+		{"reason", r.Reason != n.Reason},
 	} {
 		if field.differs {
 			return event.Replay{}, errs.ErrReplayExists.With("replay", n.ID).With("field", field.name)

@@ -109,8 +109,11 @@ var forms = []struct {
 	http2   bool
 	options []connect.ClientOption
 }{
-	{"connect", false, nil}, {"connect-h2c", true, nil}, {"grpc", true, []connect.ClientOption{connect.WithGRPC()}},
-	{"grpc-web", false, []connect.ClientOption{connect.WithGRPCWeb()}}, {"json", false, []connect.ClientOption{connect.WithProtoJSON()}},
+	{"connect", false, nil},
+	{"connect-h2c", true, nil},
+	{"grpc", true, []connect.ClientOption{connect.WithGRPC()}},
+	{"grpc-web", false, []connect.ClientOption{connect.WithGRPCWeb()}},
+	{"json", false, []connect.ClientOption{connect.WithProtoJSON()}},
 }
 
 func (n *streaming) client(t *testing.T, http2 bool, options ...connect.ClientOption) *rpc.EventClient {

@@ -151,7 +151,8 @@ func (p *parser) amendment(m *ledgerv1.UpdateSubscriptionRequest) event.Amendmen
 func (p *parser) instant(field string, t interface {
 	CheckValid() error
 	AsTime() time.Time
-}) time.Time {
+},
+) time.Time {
 	if err := t.CheckValid(); err != nil {
 		p.fail(field, plain(err))
 		return time.Time{}

@@ -125,8 +125,12 @@ func TestSubscribe_BeginsWhereItIsTold(t *testing.T) {
 		from Subscriber
 		want event.Position
 	}{
-		{"the beginning", Subscriber{}, 0}, {"after 3", Subscriber{After: 3}, 3}, {"the head", Subscriber{After: 5}, 5}, {"now", Subscriber{Now: true}, 5},
-		{"since", Subscriber{Since: stream.events[2].AppendedAt}, 2}, {"since later", Subscriber{Since: time.Now().Add(time.Hour)}, 5},
+		{"the beginning", Subscriber{}, 0},
+		{"after 3", Subscriber{After: 3}, 3},
+		{"the head", Subscriber{After: 5}, 5},
+		{"now", Subscriber{Now: true}, 5},
+		{"since", Subscriber{Since: stream.events[2].AppendedAt}, 2},
+		{"since later", Subscriber{Since: time.Now().Add(time.Hour)}, 5},
 	} {
 		c.from.Home = "eu"
 		if got := listenTo(t, surfaces[0].events(t, base), c.from).beat(); got != c.want {

@@ -95,7 +95,7 @@ func (w *world) execute(t *rapid.T) {
 func (w *world) append(t *rapid.T) {
 	changes := w.unappended(t, w.home)
 	changes = changes[:rapid.IntRange(0, len(changes)).Draw(t, "leave")]
-	head, n, err := w.server.Append(t.Context(), w.lease, changes, "")
+	head, n, err := w.Append(t.Context(), w.lease, changes, "")
 	if err != nil || n != len(changes) {
 		t.Fatalf("appended %d of %d: %v", n, len(changes), err)
 	}

@@ -115,8 +115,10 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlPurgeTransactions":        {sqlPurgeTransactions, writer, searched, part, []any{"eu", "brand", 1, someTimes[0], 1}},
 		"sqlPurgeLastTransactions":    {sqlPurgeLastTransactions, writer, searched, part, []any{"eu", "brand", 1}},
 
-		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
-			someTexts, someTexts, someTimes}},
+		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{
+			"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
+			someTexts, someTexts, someTimes,
+		}},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -137,7 +138,7 @@ func purgeSome(ctx context.Context, tx pgx.Tx, of []any, limit int) (some bool, 
 		{sqlKeepAccount, sqlPurgeAccounts, sqlPurgeLastAccounts, []any{new(string), new(time.Time), new(int64)}},
 		{sqlKeepTransaction, sqlPurgeTransactions, sqlPurgeLastTransactions, []any{new(time.Time), new(int64)}},
 	} {
-		sql, args := table.some, append(of[:len(of):len(of)], table.place...)
+		sql, args := table.some, slices.Concat(of, table.place)
 		err := tx.QueryRow(ctx, table.keep, append(of[:len(of):len(of)], limit)...).Scan(table.place...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			sql, args, err = table.last, of, nil

@@ -48,6 +48,7 @@ func (s *Store) Standing(ctx context.Context, subscription string) (event.Standi
 	return standing[0], nil
 }
 
+//nolint:gosec // a statement, and no credential
 const sqlSelectSecretIDs = `
 SELECT id FROM subscription_secret WHERE subscription_id = $1 ORDER BY created_at DESC, id DESC`
 

@@ -20,6 +20,7 @@ INSERT INTO subscription (id, revision, state, cause, homes, filter, sink, grant
 VALUES ($1, 1, 'active', '', $2, $3, $4, $5, $6, now(), now())
 ON CONFLICT (id) DO NOTHING`
 
+//nolint:gosec // a statement, and no credential
 const sqlInsertSecrets = `
 INSERT INTO subscription_secret (subscription_id, id, secret, created_at)
 SELECT $1::text, s.id, s.secret, now() FROM unnest($2::text[], $3::bytea[]) AS s (id, secret)`
@@ -140,6 +141,7 @@ func grantsJSON(g []event.Grant) string {
 	return mustJSON(g)
 }
 
+//nolint:gosec // a statement, and no credential
 const sqlSelectSecrets = `
 SELECT id, secret, created_at FROM subscription_secret WHERE subscription_id = $1 ORDER BY created_at DESC, id DESC`
 
@@ -170,6 +172,7 @@ const sqlForgetAhead = `
 DELETE FROM delivery WHERE subscription_id = $1 AND home = ANY($2::text[]) AND position > (
     SELECT p.position FROM progress p WHERE p.home = delivery.home AND p.subscription_id = $1)`
 
+//nolint:gosec // a statement, and no credential
 const sqlDeleteSecrets = `
 DELETE FROM subscription_secret WHERE subscription_id = $1 AND id = ANY($2::text[])`
 

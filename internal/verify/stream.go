@@ -85,7 +85,7 @@ type fact struct {
 
 func (f *fact) into() []any {
 	return []any{
-		&f.position, &f.ledger, (*[16]byte)(&f.transaction), &f.home, &f.kind, &f.outcome, &f.row.reason, &f.detail, &f.entries, &f.request,
+		&f.position, &f.ledger, (*[16]byte)(&f.transaction), &f.home, &f.kind, &f.outcome, &f.reason, &f.detail, &f.entries, &f.request,
 		&f.reference, &f.correlation, &f.recordedAt,
 	}
 }
@@ -123,7 +123,7 @@ func (r *run) stream(ctx context.Context, h *home) error {
 			if f.recordedAt.After(h.newest) {
 				h.newest = f.recordedAt
 			}
-			h.search.tell(r, h, &f, e)
+			h.search.tell(r, &f, e)
 		}
 		if !r.searching {
 			for _, s := range h.subscribers {
@@ -155,7 +155,7 @@ func (f *fact) event(home id.Home) (event.Event, error) {
 	e := event.Event{Home: home, Position: f.position}
 	o := ledger.Outcome{
 		Ledger: f.ledger, Transaction: f.transaction, Kind: ledger.Kind(f.kind), Decided: ledger.Decided(f.outcome),
-		Reason: errs.Reason(f.row.reason), RecordedAt: f.recordedAt.UTC(),
+		Reason: errs.Reason(f.reason), RecordedAt: f.recordedAt.UTC(),
 	}
 	var lines []line
 	if err := json.Unmarshal(f.entries, &lines); err != nil {

@@ -19,7 +19,7 @@ import (
 // streamed lets the journal leave, and makes it searchable, by a relay that stops then.
 func (w writer) streamed(t *testing.T, d dbtest.Database) {
 	t.Helper()
-	var want = map[id.Home]event.Position{}
+	want := map[id.Home]event.Position{}
 	rows, err := d.DB.Reader().Query(t.Context(), `SELECT home, count(*) FROM (
 		SELECT home, transaction_id AS id FROM entry UNION SELECT home, id FROM journal) own GROUP BY home`)
 	if err != nil {

@@ -53,7 +53,8 @@ const (
 
 // words says a row, the same way for both sides and for a person.
 func (s *searched) words(recorded time.Time, position event.Position, metadata map[string]string, texts ...string) []byte {
-	b := append(s.scratch[:0], "position "...)
+	b := s.scratch[:0]
+	b = append(b, "position "...)
 	b = append(strconv.AppendInt(b, int64(position), 10), " recorded "...)
 	b = appendTime(b, recorded)
 	for _, text := range texts {
@@ -65,7 +66,7 @@ func (s *searched) words(recorded time.Time, position event.Position, metadata m
 }
 
 // tell says what the model has to have of a position.
-func (s *searched) tell(r *run, h *home, f *fact, e event.Event) {
+func (s *searched) tell(r *run, f *fact, e event.Event) {
 	if s.generation == 0 || f.position > s.position {
 		return
 	}
@@ -77,7 +78,7 @@ func (s *searched) tell(r *run, h *home, f *fact, e event.Event) {
 	}
 	at := place{ledger: f.ledger, sequence: int64(f.position)}
 	r.model.say(told, subject{ledger: f.ledger, transaction: f.transaction, matter: ofTransaction}, at,
-		s.words(f.recordedAt, f.position, metadata, f.kind, f.outcome, f.row.reason, f.reference, f.correlation), one)
+		s.words(f.recordedAt, f.position, metadata, f.kind, f.outcome, f.reason, f.reference, f.correlation), one)
 	for _, a := range accountsOf(e) {
 		r.model.say(told, subject{ledger: f.ledger, account: a, line: int64(f.position), matter: ofAccount}, at, s.words(f.recordedAt, f.position, nil), one)
 	}

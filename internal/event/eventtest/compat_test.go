@@ -53,8 +53,10 @@ func TestBreaks_SeesEachKindOfBreakage(t *testing.T) {
 		{"a type changed", `"free":{"type":"string"}`, `"free":{"type":"number"}`, "$.free: type was string and is number"},
 		{"a type inside changed", `"deep":{"type":"integer"}`, `"deep":{"type":"string"}`, "$.in.deep: type was integer and is string"},
 		{"a type of a list changed", `"b":{"type":"string"}`, `"b":{"type":"boolean"}`, "$.list[items].b: type was string and is boolean"},
-		{"a map holds something else", `"additionalProperties":{"type":"string"}`, `"additionalProperties":{"type":"integer"}`,
-			"$.map[additionalProperties]: type was string and is integer"},
+		{
+			"a map holds something else", `"additionalProperties":{"type":"string"}`, `"additionalProperties":{"type":"integer"}`,
+			"$.map[additionalProperties]: type was string and is integer",
+		},
 		{"a map is closed", `"additionalProperties":{"type":"string"}`, `"additionalProperties":false`, "$.map[additionalProperties]: it was"},
 		{"a type is no longer said", `"free":{"type":"string"}`, `"free":{}`, "$.free: type was string and is absent"},
 		{"a form changed", `"pattern":"^x"`, `"pattern":"^y"`, "$.a: pattern was ^x and is ^y"},

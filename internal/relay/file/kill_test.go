@@ -34,7 +34,7 @@ func writeForEver(root string, f Format, seed string) {
 	if err != nil {
 		panic(err)
 	}
-	random := rand.New(rand.NewPCG(n, 0)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(n, 0))
 	all := overMidnight(fatal{}, killed)
 	s := newSink(fatal{}, root, f)
 	fmt.Println("ready")

@@ -47,7 +47,7 @@ func start(t *testing.T, o server.Options) (*server.Server, server.Options) {
 	if !s.ReadyForConnections(20 * time.Second) {
 		t.Fatal("the server did not start")
 	}
-	o.Port = s.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	o.Port = s.Addr().(*net.TCPAddr).Port
 	return s, o
 }
 

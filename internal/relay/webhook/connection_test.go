@@ -113,7 +113,7 @@ func TestDeliver_EndsWithItsContext(t *testing.T) {
 		cancel()
 	}()
 	safe, err := s.Deliver(ctx, []sink.Message{message(1, aBody)})
-	e, ok := err.(*sink.Error) //nolint:errorlint // the type itself is promised
+	e, ok := err.(*sink.Error)
 	if safe != 0 || !ok || e.Cause != "canceled" || e.Verdict != sink.Retry || !errors.Is(err, context.Canceled) {
 		t.Fatalf("%d safe, %v", safe, err)
 	}

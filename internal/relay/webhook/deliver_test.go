@@ -47,8 +47,10 @@ func TestDeliver_PostsTheEventSignedByTheStandard(t *testing.T) {
 		ca := newAuthority(t)
 		port, got := record(t, ca, http2)
 		secret := webhook.MakeSecret()
-		s := open(t, given{port: port, path: "in?tenant=7", ca: ca, secrets: []event.Secret{{ID: "one", Value: secret}},
-			settings: map[string]any{"headers": map[string]string{"x-tenant": "seven"}}})
+		s := open(t, given{
+			port: port, path: "in?tenant=7", ca: ca, secrets: []event.Secret{{ID: "one", Value: secret}},
+			settings: map[string]any{"headers": map[string]string{"x-tenant": "seven"}},
+		})
 		m := message(1, aBody)
 		if e := deliver(t, s, m); e != nil {
 			t.Fatal(e)
@@ -83,7 +85,7 @@ func TestDeliver_SignsAsTheOfficialLibraryDoes(t *testing.T) {
 	ca := newAuthority(t)
 	port, got := record(t, ca, false)
 	at := time.Unix(1614265330, 0)
-	secret := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // published
+	secret := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	options := webhook.Options{Now: func() time.Time { return at }}
 	s := open(t, given{port: port, ca: ca, secrets: []event.Secret{{Value: []byte(secret)}}, options: options})
 	m := message(1, `{"test": 2432232314}`)

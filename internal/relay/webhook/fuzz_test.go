@@ -42,8 +42,10 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, seed := range []string{"0", "120", "-1", "1e3", "99999999999999999999", " 5 ",
-		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", ""} {
+	for _, seed := range []string{
+		"0", "120", "-1", "1e3", "99999999999999999999", " 5 ",
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "",
+	} {
 		f.Add(seed)
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -22,7 +22,7 @@ import (
 func traces(secret []byte) []string {
 	_, text, _ := bytes.Cut(secret, []byte("_"))
 	key, _ := base64.StdEncoding.DecodeString(string(text))
-	numbers := strings.Trim(fmt.Sprint(key[:16]), "[]")
+	numbers := strings.Trim(fmt.Sprint(string(key[:16])), "[]")
 	return []string{string(text[:20]), string(key[:12]), hex.EncodeToString(key[:12]), strings.ToUpper(hex.EncodeToString(key[:12])), numbers}
 }
 

@@ -148,10 +148,21 @@ func TestCheckSecret_TakesWhatTheStandardWrites(t *testing.T) {
 		ok     bool
 	}{
 		{string(webhook.MakeSecret()), true},
-		{"whsec_" + bytes(24), true}, {"whsec_" + bytes(64), true}, {"whsec_" + bytes(23), false}, {"whsec_" + bytes(65), false},
-		{"whsec_", false}, {"", false}, {bytes(32), false}, {"WHSEC_" + bytes(32), false}, {" whsec_" + bytes(32), false},
-		{"whsec_" + bytes(32) + "\n", false}, {"whsec_" + strings.TrimRight(bytes(32), "="), false}, {"whsec_" + strings.Repeat("-", 44), false},
-		{"whsk_" + bytes(32), true}, {"whsk_" + bytes(31), false}, {"whsk_" + bytes(33), false},
+		{"whsec_" + bytes(24), true},
+		{"whsec_" + bytes(64), true},
+		{"whsec_" + bytes(23), false},
+		{"whsec_" + bytes(65), false},
+		{"whsec_", false},
+		{"", false},
+		{bytes(32), false},
+		{"WHSEC_" + bytes(32), false},
+		{" whsec_" + bytes(32), false},
+		{"whsec_" + bytes(32) + "\n", false},
+		{"whsec_" + strings.TrimRight(bytes(32), "="), false},
+		{"whsec_" + strings.Repeat("-", 44), false},
+		{"whsk_" + bytes(32), true},
+		{"whsk_" + bytes(31), false},
+		{"whsk_" + bytes(33), false},
 		{"whsk_" + bytes(64), false}, // the public half is another's
 		{"whpk_" + bytes(32), false},
 	} {
