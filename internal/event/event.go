@@ -40,6 +40,8 @@ type Head struct {
 type Stream interface {
 	// Heads returns the heads of all homes that have a stream, by home.
 	Heads(ctx context.Context) ([]Head, error)
+	// Head returns the newest position in the stream of a home, or 0 where there is none. It asks that home alone.
+	Head(ctx context.Context, home id.Home) (Position, error)
 	// Events returns the events of a home after a position, in order, at most limit of them.
 	Events(ctx context.Context, home id.Home, after Position, limit int) ([]Event, error)
 	// PositionOf returns the place of a transaction, or 0 where it has not left yet.

@@ -31,15 +31,11 @@ func (h *household) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	heads, err := h.Stream.Heads(ctx)
+	head, err := h.Stream.Head(ctx, h.lease.Home)
 	if err != nil {
 		return err
 	}
-	for _, head := range heads {
-		if head.Home == h.lease.Home {
-			h.head.Store(int64(head.Position))
-		}
-	}
+	h.head.Store(int64(head))
 	there := map[string]bool{}
 	for _, s := range wanted {
 		there[s.ID] = true

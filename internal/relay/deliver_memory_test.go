@@ -55,6 +55,9 @@ func (e *endless) Heads(context.Context) ([]event.Head, error) {
 	return []event.Head{{Home: "eu", Position: e.head}}, nil
 }
 
+// Head implements event.Stream.
+func (e *endless) Head(context.Context, id.Home) (event.Position, error) { return e.head, nil }
+
 // Events implements event.Stream.
 func (e *endless) Events(_ context.Context, _ id.Home, after event.Position, limit int) (all []event.Event, err error) {
 	for p := after + 1; p <= e.head && len(all) < limit; p++ {

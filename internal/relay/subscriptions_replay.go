@@ -64,15 +64,9 @@ func (o *Subscriptions) StartReplay(ctx context.Context, n event.NewReplay) (eve
 
 // rangeOf turns what was asked for into positions that the stream has.
 func (o *Subscriptions) rangeOf(ctx context.Context, n event.NewReplay) (first, last event.Position, err error) {
-	heads, err := o.Stream.Heads(ctx)
+	head, err := o.Stream.Head(ctx, n.Home)
 	if err != nil {
 		return 0, 0, err
-	}
-	head := event.Position(0)
-	for _, h := range heads {
-		if h.Home == n.Home {
-			head = h.Position
-		}
 	}
 	if first = n.First; !n.From.IsZero() {
 		if first, err = o.Stream.PositionAt(ctx, n.Home, n.From); err != nil {

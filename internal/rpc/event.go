@@ -17,8 +17,6 @@ import (
 // Stream is what EventService reads of the change stream. Package store implements it.
 type Stream interface {
 	event.Stream
-	// Head returns the newest position of a home, or 0 where there is none.
-	Head(ctx context.Context, home id.Home) (event.Position, error)
 	// Homes returns the homes that have a ledger.
 	Homes(ctx context.Context) ([]id.Home, error)
 }

@@ -151,7 +151,7 @@ func (s *Store) Heads(ctx context.Context) ([]event.Head, error) {
 
 const sqlHead = `SELECT head FROM relay WHERE home = $1`
 
-// Head returns the newest position in the stream of a home, or 0 where there is none. It stays within the region of the home.
+// Head implements event.Stream.
 func (s *Store) Head(ctx context.Context, home id.Home) (event.Position, error) {
 	return s.position(ctx, sqlHead, home)
 }
