@@ -50,7 +50,8 @@ type Sink struct {
 var _ sink.Sink = (*Sink)(nil)
 
 // New makes the sink of a subscription ready and dials nobody. The newest secret is the password of the user; without a user it is a token, or
-// the text of a credentials file. Errors are *errs.Error of a field, and hold no secret.
+// the text of a credentials file. With a secret, servers are spoken to by TLS, or are on this machine. Errors are *errs.Error of a field, and
+// hold no secret.
 func New(spec event.SinkSpec, secrets []event.Secret, o Options) (*Sink, error) {
 	if spec.Kind != Kind {
 		return nil, errs.Invalid("sink.kind", "the sink is no NATS JetStream")
@@ -66,6 +67,14 @@ func New(spec event.SinkSpec, secrets []event.Secret, o Options) (*Sink, error) 
 	var secret []byte
 	if len(secrets) > 0 {
 		secret = secrets[0].Value
+	}
+	if len(secret) > 0 {
+		if err := settings.checkClear(); err != nil {
+			return nil, err
+		}
+		if !settings.Secure { // a server may name others, which are not on this machine
+			s.options = append(s.options, client.IgnoreDiscoveredServers())
+		}
 	}
 	switch {
 	case settings.User != "" && len(secret) == 0:

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
@@ -76,6 +78,21 @@ func parseServer(s string) (address string, secure bool, err error) {
 		return "", false, err
 	}
 	return scheme + "://" + address, scheme == "tls", nil
+}
+
+// checkClear refuses servers that a secret would travel to in clear. That a server may want TLS by itself is no help: whoever stands between can
+// say that it does not.
+func (s Settings) checkClear() error {
+	if s.Secure {
+		return nil
+	}
+	for i, server := range s.Servers {
+		host, _, err := net.SplitHostPort(strings.TrimPrefix(server, "nats://"))
+		if a, bad := netip.ParseAddr(host); err != nil || host != "localhost" && (bad != nil || !a.Unmap().IsLoopback()) {
+			return invalid(fmt.Sprintf("servers[%d]", i), "the secret would travel in clear: use tls://, or remove the secret")
+		}
+	}
+	return nil
 }
 
 func isSubject(s string) bool {

@@ -1,9 +1,16 @@
 package nats
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+
+	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/relay/sink"
 	"github.com/meridian-ledger/meridian/internal/relay/sink/sinktest"
 )
 
@@ -38,6 +45,55 @@ func TestParse_Refuses(t *testing.T) {
 			t.Errorf("%s: %v, want one of %s", settings, err, field)
 		}
 	}
+}
+
+func TestNew_SendsNoSecretInClear(t *testing.T) {
+	const jwt = "-----BEGIN NATS USER JWT-----\neyJ\n------END NATS USER JWT------\n"
+	ca := `,"ca_pem":` + quoted(sinktest.CertificateOf(t).PEM)
+	for _, row := range []struct {
+		servers, more, secret string
+		refused               string // the field, or empty
+	}{
+		{`"nats://a:4222"`, ``, ``, ``},
+		{`"nats://a:4222"`, ``, `token`, `sink.nats.servers[0]`},
+		{`"a:4222"`, `,"user":"u"`, `password`, `sink.nats.servers[0]`},
+		{`"nats://a:4222"`, ``, jwt, `sink.nats.servers[0]`},
+		{`"nats://127.0.0.1:4222","nats://10.0.0.1:4222"`, ``, `token`, `sink.nats.servers[1]`},
+		{`"nats://127.0.0.1.example.com:4222"`, ``, `token`, `sink.nats.servers[0]`},
+		{`"nats://0.0.0.0:4222"`, ``, `token`, `sink.nats.servers[0]`},
+		{`"nats://127.0.0.1:4222","nats://[::1]:4222","nats://[::ffff:127.0.0.1]:4222","localhost:4222"`, ``, `token`, ``},
+		{`"tls://a:4222"`, ``, `token`, ``},
+		{`"tls://a:4222","nats://b:4222"`, `,"user":"u"`, `password`, ``}, // one is enough to want TLS of all
+		{`"nats://a:4222"`, ca, `token`, ``},
+	} {
+		spec := event.SinkSpec{Kind: Kind, Settings: json.RawMessage(`{"servers":[` + row.servers + `],"subject_prefix":"p"` + row.more + `}`)}
+		var secrets []event.Secret
+		if row.secret != "" {
+			secrets = append(secrets, event.Secret{ID: "s", Value: []byte(row.secret)})
+		}
+		s, err := New(spec, secrets, Options{})
+		switch {
+		case row.refused == "" && err != nil:
+			t.Errorf("%s: %v", spec.Settings, err)
+		case row.refused != "" && (err == nil || !strings.Contains(err.Error(), row.refused) || strings.Contains(err.Error(), row.secret)):
+			t.Errorf("%s: %v, want one of %s", spec.Settings, err, row.refused)
+		case err == nil:
+			_ = s.Close()
+		}
+	}
+}
+
+// A server that offers no TLS hears nothing of the secret where one of the addresses wants it.
+func TestDeliver_SecretStaysHereWithoutTLS(t *testing.T) {
+	srv, o := start(t, server.Options{Authorization: "s3cret"})
+	stream(t, srv, nil, client.Token("s3cret"))
+	settings := fmt.Sprintf(`{"servers":["nats://127.0.0.1:%d","tls://127.0.0.1:%[1]d"],"subject_prefix":"ledger.events"}`, o.Port)
+	s, err := New(event.SinkSpec{Kind: Kind, Settings: json.RawMessage(settings)}, []event.Secret{{Value: []byte("s3cret")}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	failed(t, s, sinktest.New(t).Credits(1, accounts(1)...), 0, sink.Down, "tls", "")
 }
 
 func FuzzParse(f *testing.F) {
