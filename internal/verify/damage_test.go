@@ -461,14 +461,19 @@ type vandal struct {
 
 var tables = []string{"ledger", "asset", "account", "journal", "entry", "hold"} // referenced ones first
 
-func openVandal(t *testing.T, d dbtest.Database) vandal {
+func connected(t *testing.T, d dbtest.Database) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), d.AdminURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
-	v := vandal{conn}
+	return conn
+}
+
+func openVandal(t *testing.T, d dbtest.Database) vandal {
+	t.Helper()
+	v := vandal{connected(t, d)}
 	for _, table := range tables {
 		v.exec(t, "CREATE TABLE copy_"+table+" AS SELECT * FROM "+table)
 	}

@@ -95,6 +95,7 @@ func (p *journalPass) take() error {
 		p.find(&p.checks.journal, f)
 	}
 	p.tellLines()
+	p.tellAbroad()
 	if j.posted() && setsAside(j.kind) {
 		p.tellHold(f)
 	}

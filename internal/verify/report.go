@@ -109,7 +109,7 @@ func newChecks() checks {
 		homes:     check("homes", "every row stands in the home of its ledger, every account has an asset of its ledger"),
 		closed:    check("closed", "closed accounts are at zero, with nothing pending"),
 
-		stream:     check("stream", "every position is a journal row, without a gap, and no journal row was passed over"),
+		stream:     check("stream", "every position is a journal row, without a gap, and no journal row was passed over by a home that it touches"),
 		order:      check("order", "the entries of every account left in their order"),
 		deliveries: check("deliveries", "what was delivered is what was wanted, save what is due, dead or discarded"),
 		search:     check("search", "the search model has what the journal has, up to its position"),

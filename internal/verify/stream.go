@@ -18,8 +18,9 @@ import (
 
 // What the change stream promises of a home is held against the journal in one reading of its positions, in their order (this file). On the
 // way, what was delivered to each subscription is added up again (stream_delivery.go), and what the search model has to say is told
-// (stream_search.go). Whether every account left in its order is asked of its entries (stream_order.go). All of that is about homes as
-// wholes: where ledgers are named, the order of their accounts alone is verified.
+// (stream_search.go), and that what touches several homes left through each (stream_abroad.go). Whether every account left in its order is
+// asked of its entries (stream_order.go). All of that is about homes as wholes: where ledgers are named, the order of their accounts alone
+// is verified.
 
 // home is the stream of one home, as it is read.
 type home struct {
@@ -27,6 +28,7 @@ type home struct {
 	leased      bool           // there is a relay row
 	head        event.Position // as it says
 	last        event.Position // as the positions say
+	covered     time.Time      // what was recorded long before has left; zero where nobody says
 	newest      time.Time      // recorded, of what has left
 	due         int64          // journal rows that have not
 	oldest      time.Time
@@ -37,7 +39,7 @@ type home struct {
 const sqlHomesOf = `
 SELECT home FROM relay UNION SELECT home FROM ledger UNION SELECT home FROM progress UNION SELECT home FROM search_state ORDER BY home`
 
-const sqlRelay = `SELECT head FROM relay WHERE home = $1`
+const sqlRelay = `SELECT head, cursor FROM relay WHERE home = $1`
 
 // discoverStreams finds the homes, which are few, and what their streams are held against.
 func (r *run) discoverStreams(ctx context.Context) error {
@@ -52,11 +54,12 @@ func (r *run) discoverStreams(ctx context.Context) error {
 	}
 	for _, name := range names {
 		h := &home{name: name}
-		err := r.conn.QueryRow(ctx, sqlRelay, name).Scan(&h.head)
+		var cursor string
+		err := r.conn.QueryRow(ctx, sqlRelay, name).Scan(&h.head, &cursor)
 		if h.leased = err == nil; err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("read the relay of %s: %w", name, err)
 		}
-		if err := errors.Join(r.discoverSubscribers(ctx, h), r.discoverSearch(ctx, h)); err != nil {
+		if err := errors.Join(r.discoverCover(ctx, h, cursor), r.discoverSubscribers(ctx, h), r.discoverSearch(ctx, h)); err != nil {
 			return err
 		}
 		r.homes = append(r.homes, h)
@@ -124,6 +127,8 @@ func (r *run) stream(ctx context.Context, h *home) error {
 				h.newest = f.recordedAt
 			}
 			h.search.tell(r, &f, e)
+		} else if r.touches(e, h.name) {
+			r.leave(kept, h, f.ledger, f.transaction, f.recordedAt)
 		}
 		if !r.searching {
 			for _, s := range h.subscribers {
@@ -145,9 +150,12 @@ func (r *run) stream(ctx context.Context, h *home) error {
 
 // concerns tells whether an event belongs into the stream of a home: its journal row or one of its accounts is there.
 func (r *run) concerns(h *home, e event.Event) bool {
-	return e.Record.Home == h.name || slices.ContainsFunc(e.Record.Outcome.Entries, func(entry ledger.Entry) bool {
-		return r.assets[entry.Ref.Ledger].home == h.name
-	})
+	return e.Record.Home == h.name || r.touches(e, h.name)
+}
+
+// touches tells whether an event has entries at a home.
+func (r *run) touches(e event.Event, home id.Home) bool {
+	return slices.ContainsFunc(e.Record.Outcome.Entries, func(entry ledger.Entry) bool { return r.assets[entry.Ref.Ledger].home == home })
 }
 
 // event is the fact as the stream knows it: as much of it as filters see.

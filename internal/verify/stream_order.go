@@ -58,8 +58,8 @@ func (r *run) order(ctx context.Context, b book) error {
 	})
 }
 
-// grace is how much older than something that has left a row can be that has not, without being forgotten: no transaction runs that long.
-const grace = time.Minute
+// defaultGrace is how much older than something that has left a row can be that has not, without being forgotten: no transaction runs that long.
+const defaultGrace = time.Minute
 
 const sqlDue = `
 SELECT j.id, j.recorded_at, s.position
@@ -90,7 +90,7 @@ func (r *run) due(ctx context.Context, h *home) error {
 			if h.due++; h.oldest.IsZero() || recorded.Before(h.oldest) {
 				h.oldest = recorded
 			}
-			if h.newest.Sub(recorded) > grace && r.at.Sub(recorded) > grace {
+			if h.newest.Sub(recorded) > r.o.grace && r.at.Sub(recorded) > r.o.grace {
 				r.find(&r.checks.stream, Finding{
 					Home: h.name, Ledger: b.ledger, Transaction: transaction,
 					Message: fmt.Sprintf("recorded at %s, it has not left, and what was recorded at %s has", stamp(recorded), stamp(h.newest)),

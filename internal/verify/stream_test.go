@@ -148,6 +148,51 @@ func TestRun_FindsDamageOfTheStream(t *testing.T) {
 	})
 }
 
+// cursorOf is a position of a relay behind all that there is, or before it.
+func cursorOf(d dbtest.Database, all bool) string {
+	when, number := time.Now().Add(-time.Hour), 3
+	if all {
+		when, number = time.Now().Add(time.Hour), 9_000_000_000_000
+	}
+	if d.DB.Engine.Changefeeds {
+		return fmt.Sprintf("crdb1:cluster:106:%d.0000000000", when.UnixNano())
+	}
+	return fmt.Sprintf("pg1:cluster:%d:0", number)
+}
+
+// A transaction of eu is the last on its accounts in us, and is taken out of the stream there so that no position is missing.
+func TestRun_FindsWhatNeverReachedAnotherHome(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		w := story(t, d.DB)
+		w.streamed(t, d)
+		v := vandal{conn: connected(t, d)}
+		covers := func(all bool) { // says the relay of us
+			v.exec(t, "UPDATE relay SET cursor = '"+cursorOf(d, all)+"' WHERE home = 'us'")
+		}
+		o := Options{grace: time.Microsecond}
+		covers(true)
+		wantClean(t, verified(t, d.DB, o))
+
+		last := "(SELECT max(position) FROM stream WHERE home = 'us' AND ledger_id = 'brand-eu')"
+		var moved int64
+		err := v.conn.QueryRow(t.Context(), "SELECT head - "+last+" FROM relay WHERE home = 'us'").Scan(&moved)
+		if err != nil || moved != 0 {
+			t.Fatalf("%d positions are behind the last of eu (%v): the check of the order would see it as well", moved, err)
+		}
+		v.exec(t, "DELETE FROM stream WHERE home = 'us' AND position = "+last, "UPDATE relay SET head = head - 1 WHERE home = 'us'",
+			"UPDATE search_state SET position = position - 1 WHERE home = 'us'")
+		covers(false)
+		wantClean(t, verified(t, d.DB, o)) // it may be on its way
+		covers(true)
+		for _, page := range []int64{0, 1, 7} {
+			o.page = page
+			damage{check: "stream", tx: "undo_across"}.wantFound(t, verified(t, d.DB, o))
+		}
+		wantClean(t, verified(t, d.DB, Options{})) // what was recorded just now may have been on its way
+		wantClean(t, verified(t, d.DB, Options{grace: time.Microsecond, Ledgers: []id.Ledger{euBooks, usBooks}}))
+	})
+}
+
 // passed is declined when the relay has gone.
 var passed = ledger.Command{Kind: ledger.KindTransfer, Key: "passed", Account: "acc_a", Counter: "acc_b", Amount: eur(1 << 40)}
 

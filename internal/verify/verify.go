@@ -35,7 +35,8 @@ type Options struct {
 	// not are left out of the comparison of journal and entries: to prove those, name both.
 	Ledgers []id.Ledger
 
-	page int64 // rows a statement may return; tests make it small
+	page  int64         // rows a statement may return; tests make it small
+	grace time.Duration // as defaultGrace; tests make it small
 }
 
 // A page of index-ordered rows takes well under a second, and seconds where every row is read from a slow disk: far below the
@@ -78,6 +79,7 @@ type run struct {
 	captured *tally // of holds, and the commits behind it
 	lives    *tally // of holds: how the journal says they began and ended
 	model    *tally // of what the stream makes searchable, and the search model
+	abroad   *tally // of what touches other homes than its own, and their streams
 	homes    []*home
 
 	searching bool // the second reading, for the sake of what did not agree in the first: nothing is counted twice
@@ -91,6 +93,9 @@ func newRun(o Options) *run {
 	if o.page <= 0 {
 		o.page = defaultPage
 	}
+	if o.grace <= 0 {
+		o.grace = defaultGrace
+	}
 	r := &run{o: o, assets: map[id.Ledger]known{}, totals: totals{}, checks: newChecks(), rows: map[string]int64{}}
 	if len(o.Ledgers) > 0 {
 		r.scope = make(map[id.Ledger]bool, len(o.Ledgers))
@@ -100,7 +105,7 @@ func newRun(o Options) *run {
 	}
 	seed := newSeed()
 	r.legs, r.lines, r.pending = newTally(seed), newTally(seed), newTally(seed)
-	r.captured, r.lives, r.model = newTally(seed), newTally(seed), newTally(seed)
+	r.captured, r.lives, r.model, r.abroad = newTally(seed), newTally(seed), newTally(seed), newTally(seed)
 	return r
 }
 
@@ -164,6 +169,7 @@ func (r *run) search(ctx context.Context) error {
 		{r.captured, &r.checks.holds, strayCapture},
 		{r.lives, &r.checks.holds, strayLife},
 		{r.model, &r.checks.search, straySearch},
+		{r.abroad, &r.checks.stream, strayLeaver},
 	}
 	suspicious := false
 	for _, t := range all {
