@@ -7,6 +7,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -62,10 +63,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, Classify(err)
 	}
 	d := &DB{Engine: engine, Version: version, config: config.ConnConfig.Copy()}
-	if d.write, err = pool(ctx, config, o, or(o.Writers, 8), engine.writerParams); err != nil {
+	if d.write, err = pool(ctx, config, o, cmp.Or(o.Writers, 8), engine.writerParams); err != nil {
 		return nil, err
 	}
-	if d.read, err = pool(ctx, config, o, or(o.Readers, 8), nil); err != nil {
+	if d.read, err = pool(ctx, config, o, cmp.Or(o.Readers, 8), nil); err != nil {
 		d.write.Close()
 		return nil, err
 	}
@@ -89,8 +90,8 @@ func pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params
 		return ask || !said && p.IdleDuration > time.Second
 	}
 	runtime := config.ConnConfig.RuntimeParams
-	runtime["application_name"] = orText(o.Name, "meridian")
-	runtime["statement_timeout"] = fmt.Sprint(or(o.MaxQuery, 30*time.Second).Milliseconds())
+	runtime["application_name"] = cmp.Or(o.Name, "meridian")
+	runtime["statement_timeout"] = fmt.Sprint(cmp.Or(o.MaxQuery, 30*time.Second).Milliseconds())
 	runtime["idle_in_transaction_session_timeout"] = "30000" // a node that stalls in the middle of a group must not keep its locks
 	maps.Copy(runtime, params)
 	p, err := pgxpool.NewWithConfig(ctx, config)
@@ -177,17 +178,3 @@ func (d *DB) Connect(ctx context.Context, params map[string]string, tune func(*p
 
 // Ping says whether the database answers.
 func (d *DB) Ping(ctx context.Context) error { return Classify(d.read.Ping(ctx)) }
-
-func or[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
-
-func orText(v, otherwise string) string {
-	if v == "" {
-		return otherwise
-	}
-	return v
-}

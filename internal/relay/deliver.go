@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -42,18 +43,11 @@ type DeliverLimits struct {
 
 func (l DeliverLimits) orDefaults() DeliverLimits {
 	return DeliverLimits{
-		Poll: or(l.Poll, time.Second), Checkpoint: or(l.Checkpoint, 200*time.Millisecond), Page: or(l.Page, 256), Window: or(l.Window, 1024),
-		WindowBytes: or(l.WindowBytes, 32<<20), Ahead: or(l.Ahead, 1<<16), MaxDue: or(l.MaxDue, MaxDue), Attempts: or(l.Attempts, 12),
-		Retry: or(l.Retry, Backoff{time.Second, time.Hour}), Probe: or(l.Probe, Backoff{time.Second, time.Minute}),
-		Patience: or(l.Patience, 5*time.Minute), Call: or(l.Call, time.Minute), Grace: or(l.Grace, 2*time.Second),
+		Poll: cmp.Or(l.Poll, time.Second), Checkpoint: cmp.Or(l.Checkpoint, 200*time.Millisecond), Page: cmp.Or(l.Page, 256),
+		Window: cmp.Or(l.Window, 1024), WindowBytes: cmp.Or(l.WindowBytes, 32<<20), Ahead: cmp.Or(l.Ahead, 1<<16), MaxDue: cmp.Or(l.MaxDue, MaxDue), Attempts: cmp.Or(l.Attempts, 12),
+		Retry: cmp.Or(l.Retry, Backoff{time.Second, time.Hour}), Probe: cmp.Or(l.Probe, Backoff{time.Second, time.Minute}),
+		Patience: cmp.Or(l.Patience, 5*time.Minute), Call: cmp.Or(l.Call, time.Minute), Grace: cmp.Or(l.Grace, 2*time.Second),
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	if v == *new(T) {
-		return otherwise
-	}
-	return v
 }
 
 // MaxDue is how many deliveries of one subscription and home may be due at once, unless the options say otherwise.
