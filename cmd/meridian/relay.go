@@ -16,6 +16,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/relay"
+	"github.com/meridian-ledger/meridian/internal/relay/webhook"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/internal/store"
@@ -60,7 +61,10 @@ func startStreams(ctx context.Context, f serveFlags, svc service, registry prome
 	s := &streams{tails: relay.NewTails(svc.Store, listen, svc.db.Engine.Poll, log), regionOf: regionOf, cdc: cdc}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx)) // the signal to end begins with a drain
 	homeOf := homeOf(ctx, svc.Store, log)
-	s.operators = &relay.Subscriptions{Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: regionOf}
+	s.operators = &relay.Subscriptions{
+		Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: regionOf,
+		MakeSecret: map[string]func() []byte{webhook.Kind: webhook.MakeSecret},
+	}
 	progress := relay.NewTails(search.Heads{Store: svc.Store}, nil, searchPoll, log)
 	s.search = search.NewService(svc.Store, s.tails, progress)
 	s.running.Go(func() { s.tails.Run(ctx) })

@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/relay"
+	"github.com/meridian-ledger/meridian/internal/relay/webhook"
 	"github.com/meridian-ledger/meridian/internal/store"
 )
 
@@ -75,7 +76,10 @@ func newHouse(t testing.TB, d dbtest.Database) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.operators = &relay.Subscriptions{Store: h.Store, Stream: h.Store, Sinks: h.sinks.sinks(), HomeOf: h.homeOf}
+	h.operators = &relay.Subscriptions{
+		Store: h.Store, Stream: h.Store, Sinks: h.sinks.sinks(), HomeOf: h.homeOf,
+		MakeSecret: map[string]func() []byte{webhook.Kind: webhook.MakeSecret},
+	}
 	h.takeOver()
 	return h
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +23,9 @@ type Subscriptions struct {
 	Sinks    Sinks
 	HomeOf   func(id.Ledger) (id.Home, bool)        // as event.Options has it
 	RegionOf func(id.Home) (region string, ok bool) // the topology; nil where there is none, and so no residency rule
+
+	// MakeSecret makes the secret of a sink that signs, where none is given; by the kind of the sink.
+	MakeSecret map[string]func() []byte
 }
 
 // Bounds on what operators send.
@@ -41,8 +43,8 @@ func (o *Subscriptions) Create(ctx context.Context, n event.NewSubscription) (ev
 	}
 	given := len(n.Secrets) > 0
 	var made *event.Secret
-	if n.Sink.Kind == signing && !given {
-		made = makeSecret()
+	if makeSecret := o.MakeSecret[n.Sink.Kind]; makeSecret != nil && !given {
+		made = &event.Secret{ID: "made", Value: makeSecret()}
 		n.Secrets = []event.Secret{*made}
 	}
 	if err := o.check(wanted, n.Secrets); err != nil {
@@ -60,15 +62,6 @@ func (o *Subscriptions) Create(ctx context.Context, n event.NewSubscription) (ev
 	}
 	standing, err := o.Store.Standing(ctx, n.ID)
 	return standing, made, err
-}
-
-// signing is the kind of sink that signs what it sends, by a secret that the server makes where none is given.
-const signing = "webhook"
-
-func makeSecret() *event.Secret {
-	key := make([]byte, 32)
-	rand.Read(key) //nolint:errcheck // never fails
-	return &event.Secret{ID: "made", Value: []byte("whsec_" + base64.StdEncoding.EncodeToString(key))}
 }
 
 // check refuses a subscription that could never deliver, or may not.

@@ -26,6 +26,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/relay"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
+	"github.com/meridian-ledger/meridian/internal/relay/webhook"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/store"
 )
@@ -69,7 +70,7 @@ func newStreaming(t *testing.T, d dbtest.Database) *streaming {
 		listen = func(ctx context.Context, told func()) error { return d.DB.Listen(ctx, "meridian_stream", told) }
 	}
 	tails := relay.NewTails(books, listen, d.DB.Engine.Poll, log)
-	n.operators = &relay.Subscriptions{Store: books, Stream: books, Sinks: kinds, HomeOf: homeOf, RegionOf: regionOf}
+	n.operators = &relay.Subscriptions{Store: books, Stream: books, Sinks: kinds, HomeOf: homeOf, RegionOf: regionOf, MakeSecret: map[string]func() []byte{"webhook": webhook.MakeSecret}}
 	deliverers := relay.NewDeliverers(relay.DeliverOptions{
 		Store: books, Stream: books, Sinks: kinds, HomeOf: homeOf, RegionOf: regionOf, Limits: relay.DeliverLimits{Poll: 50 * time.Millisecond},
 	})
