@@ -41,9 +41,7 @@ func (s *Store) WriteCheckpoint(ctx context.Context, c event.Checkpoint) error {
 		var revision int64
 		moved := false
 		batch := &pgx.Batch{}
-		batch.Queue(sqlFence, p.Home, c.Lease.Epoch).QueryRow(func(row pgx.Row) error {
-			return orElse(row.Scan(new(int64)), event.ErrFenced)
-		})
+		queueFence(batch, c.Lease)
 		batch.Queue(sqlSelectRevision, p.Subscription).QueryRow(func(row pgx.Row) error {
 			return orElse(row.Scan(&revision), event.ErrRevised)
 		})

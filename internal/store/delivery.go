@@ -24,7 +24,7 @@ SELECT since, position, delivered, digest::text, changed_at FROM progress WHERE 
 
 const deliveryReading = `home, subscription_id, position, ledger_id, transaction_id, accounts, state, attempts, due_at, cause, detail, created_at, changed_at`
 
-// Sorted here, so that no engine reads the dead along with the due for the sake of the order.
+// By the index of states, so that the dead are not read along with the due. Go sorts: for an order an engine might take the primary key.
 const sqlSelectDue = `
 SELECT ` + deliveryReading + `
 FROM delivery WHERE home = $1 AND subscription_id = $2 AND state = 'due'`

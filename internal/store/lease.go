@@ -126,3 +126,10 @@ func Fence(ctx context.Context, tx pgx.Tx, lease event.Lease) error {
 	}
 	return nil
 }
+
+// queueFence is Fence as a part of a batch.
+func queueFence(batch *pgx.Batch, lease event.Lease) {
+	batch.Queue(sqlFence, lease.Home, lease.Epoch).QueryRow(func(row pgx.Row) error {
+		return orElse(row.Scan(new(int64)), event.ErrFenced)
+	})
+}

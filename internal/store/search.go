@@ -173,9 +173,7 @@ func (s *Store) Serve(ctx context.Context, lease event.Lease, generation int64) 
 func (s *Store) fenced(ctx context.Context, lease event.Lease, queue func(*pgx.Batch)) error {
 	return s.db.Write(ctx, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
-		batch.Queue(sqlFence, lease.Home, lease.Epoch).QueryRow(func(row pgx.Row) error {
-			return orElse(row.Scan(new(int64)), event.ErrFenced)
-		})
+		queueFence(batch, lease)
 		queue(batch)
 		return tx.SendBatch(ctx, batch).Close()
 	})

@@ -45,7 +45,8 @@ RETURNING head`
 // Append writes changes at the end of the stream of the lease's home, in their order, and with them where the feed goes on; an empty cursor
 // leaves that as it was. What stands in the stream already is left out, so that an append can be repeated. It returns the head and how
 // many are new. Errors: event.ErrFenced, where somebody else has the lease; errs.ErrOutcomeUnknown and others of the database, after
-// which the same may be appended again. It is for one caller at a time in each home.
+// which the same may be appended again. Several may append to a home at once: the row of the lease has them follow each other, and a unique
+// index keeps a change that two of them bring from standing there twice.
 func (s *Store) Append(
 	ctx context.Context, lease event.Lease, changes []event.Change, cursor event.Cursor,
 ) (head event.Position, appended int, err error) {
