@@ -24,7 +24,7 @@ SELECT since, position, delivered, digest::text, changed_at FROM progress WHERE 
 
 const deliveryReading = `home, subscription_id, position, ledger_id, transaction_id, accounts, state, attempts, due_at, cause, detail, created_at, changed_at`
 
-// By the index of states, so that the dead are not read along with the due. Go sorts: for an order an engine might take the primary key.
+// Go sorts: for the sake of an order an engine would take the primary key, and read the dead along with the due.
 const sqlSelectDue = `
 SELECT ` + deliveryReading + `
 FROM delivery WHERE home = $1 AND subscription_id = $2 AND state = 'due'`
