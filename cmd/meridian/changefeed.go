@@ -216,15 +216,22 @@ func (f *changefeedFlags) targets() ([]changefeed.Target, error) {
 
 // cockroach connects, and refuses what has no changefeeds.
 func cockroach(ctx context.Context, url string) (*pgx.Conn, error) {
+	return connectTo(ctx, url, func(conn *pgx.Conn) error {
+		engine, _, err := db.Detect(ctx, conn)
+		if err == nil && !engine.Changefeeds {
+			err = errors.New("this is PostgreSQL, which has no changefeeds; the server finds what was committed by itself: see meridian events subscriptions")
+		}
+		return err
+	})
+}
+
+// connectTo connects to a database that is what a command needs.
+func connectTo(ctx context.Context, url string, check func(*pgx.Conn) error) (*pgx.Conn, error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", hostOf(url), db.Classify(err))
 	}
-	engine, _, err := db.Detect(ctx, conn)
-	if err == nil && !engine.Changefeeds {
-		err = errors.New("this is PostgreSQL, which has no changefeeds; the server finds what was committed by itself: see meridian events subscriptions")
-	}
-	if err != nil {
+	if err := check(conn); err != nil {
 		hangUp(conn)
 		return nil, err
 	}

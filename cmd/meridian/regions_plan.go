@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/topology"
 )
 
@@ -109,8 +108,8 @@ change the schema meanwhile.`,
 
 // plan compares, by the method that was asked for.
 func (f *regionsFlags) plan(ctx context.Context, conn *pgx.Conn) (topology.Plan, error) {
-	if f.topology == "" {
-		return topology.Plan{}, errors.New("name the topology with --topology or MERIDIAN_TOPOLOGY")
+	if err := needTopology(f.topology); err != nil {
+		return topology.Plan{}, err
 	}
 	t, err := loadTopology(f.topology)
 	if err != nil {
@@ -222,15 +221,17 @@ func statOf(f *os.File, ok bool) (os.FileInfo, error) {
 	return f.Stat()
 }
 
+func needTopology(name string) error {
+	if name == "" {
+		return errors.New("name the topology with --topology or MERIDIAN_TOPOLOGY")
+	}
+	return nil
+}
+
 // connectPlaceable connects, and refuses what has no regions.
 func connectPlaceable(ctx context.Context, url string) (*pgx.Conn, error) {
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", hostOf(url), db.Classify(err))
-	}
-	if _, err := topology.CanBePlaced(ctx, conn); err != nil {
-		hangUp(conn)
-		return nil, err
-	}
-	return conn, nil
+	return connectTo(ctx, url, func(conn *pgx.Conn) error {
+		_, err := topology.CanBePlaced(ctx, conn)
+		return err
+	})
 }

@@ -101,8 +101,8 @@ func (f *residencyFlags) check(cmd *cobra.Command) error {
 }
 
 func (f *residencyFlags) prove(cmd *cobra.Command) error {
-	if f.topology == "" {
-		return errors.New("name the topology with --topology or MERIDIAN_TOPOLOGY")
+	if err := needTopology(f.topology); err != nil {
+		return err
 	}
 	write, err := f.writer()
 	if err != nil {

@@ -119,12 +119,17 @@ func (f *searchFlags) request() (*ledgerv1.SearchTransactionsRequest, error) {
 	if f.limit < 1 {
 		return nil, fmt.Errorf("--limit %d: want 1 or more", f.limit)
 	}
-	var err error
-	if m.From, err = instant("--from", f.from); err != nil {
-		return nil, err
-	}
-	if m.To, err = instant("--to", f.to); err != nil {
-		return nil, err
+	for _, bound := range []struct {
+		flag, text string
+		into       **timestamppb.Timestamp
+	}{{"--from", f.from, &m.From}, {"--to", f.to, &m.To}} {
+		at, err := parseTime(bound.flag, bound.text)
+		if err != nil {
+			return nil, err
+		}
+		if !at.IsZero() {
+			*bound.into = timestamppb.New(at)
+		}
 	}
 	if f.status != "" {
 		n, known := ledgerv1.Status_value["STATUS_"+strings.ToUpper(f.status)]
@@ -148,17 +153,6 @@ func (f *searchFlags) request() (*ledgerv1.SearchTransactionsRequest, error) {
 		m.Reasons = append(m.Reasons, ledgerv1.Reason(n))
 	}
 	return m, nil
-}
-
-func instant(flag, text string) (*timestamppb.Timestamp, error) {
-	if text == "" {
-		return nil, nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: want a time as in 2026-11-20T00:00:00Z", flag, text)
-	}
-	return timestamppb.New(t), nil
 }
 
 func (f *searchFlags) print(w io.Writer, r *ledgerv1.RecordedTransaction) error {
