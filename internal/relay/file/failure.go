@@ -33,7 +33,7 @@ func (e *malformedError) Unwrap() error { return e.err }
 // failure says what an error means: nearly always something about the disk, and so about every event.
 func (s *Sink) failure(ctx context.Context, err error) *sink.Error {
 	down := func(cause, detail string) *sink.Error {
-		return &sink.Error{Verdict: sink.Down, Cause: cause, Detail: s.settings.Directory + ": " + detail, Err: err}
+		return sink.NewDown(cause, s.settings.Directory+": "+detail, err)
 	}
 	var (
 		unreadable *unreadableError
@@ -41,7 +41,7 @@ func (s *Sink) failure(ctx context.Context, err error) *sink.Error {
 	)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return &sink.Error{Verdict: sink.Retry, Cause: "canceled", Detail: "the call was given up on this side", Err: errors.Join(context.Canceled, err)}
+		return sink.NewCanceled(err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return down("timeout", "the disk is too slow for the batch: make it smaller")
 	case errors.As(err, &malformed):

@@ -23,7 +23,7 @@ func (s *Sink) failure(ctx context.Context, err error) *sink.Error {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return tooLarge("topic "+s.settings.Topic+" takes no record of this size; max.message.bytes of the topic bounds it", err)
 	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, kgo.ErrClientClosed):
-		return &sink.Error{Verdict: sink.Retry, Cause: "canceled", Detail: "the call was given up on this side", Err: errors.Join(context.Canceled, err)}
+		return sink.NewCanceled(err)
 	}
 	if e := s.refusal(err); e != nil {
 		return e
@@ -34,19 +34,15 @@ func (s *Sink) failure(ctx context.Context, err error) *sink.Error {
 	if e := unreachable(err); e != nil {
 		return e
 	}
-	return down("unavailable", "the brokers can not be spoken to", err)
+	return sink.NewDown("unavailable", "the brokers can not be spoken to", err)
 }
 
 // unreachable knows what brokers do that have no words: they hang up.
 func unreachable(err error) *sink.Error {
 	if errors.Is(err, io.EOF) {
-		return down("reset", "a broker closed the connection as soon as it was made: look at tls, sasl, the user and the password", err)
+		return sink.NewDown("reset", "a broker closed the connection as soon as it was made: look at tls, sasl, the user and the password", err)
 	}
 	return sink.Unreachable(err)
-}
-
-func down(cause, detail string, err error) *sink.Error {
-	return &sink.Error{Verdict: sink.Down, Cause: cause, Detail: detail, Err: err}
 }
 
 // refusal says what an answer of a broker means.
@@ -62,25 +58,25 @@ func (s *Sink) refusal(err error) *sink.Error {
 	topic := "topic " + s.settings.Topic
 	switch {
 	case is(kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException):
-		return down("unknown_topic", "there is no "+topic+", or this user may not see it: create it, or allow it", err)
+		return sink.NewDown("unknown_topic", "there is no "+topic+", or this user may not see it: create it, or allow it", err)
 	case is(kerr.SaslAuthenticationFailed):
-		return down("unauthorized", "the brokers do not take this user and password: add the right one as a secret", err)
+		return sink.NewDown("unauthorized", "the brokers do not take this user and password: add the right one as a secret", err)
 	case is(kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState):
-		return down("unauthorized", "the brokers do not take the mechanism "+s.settings.SASL, err)
+		return sink.NewDown("unauthorized", "the brokers do not take the mechanism "+s.settings.SASL, err)
 	case is(kerr.TopicAuthorizationFailed):
-		return down("unauthorized", "this user may not write to "+topic, err)
+		return sink.NewDown("unauthorized", "this user may not write to "+topic, err)
 	case is(kerr.ClusterAuthorizationFailed):
-		return down("unauthorized", "this user may not produce idempotently: allow IDEMPOTENT_WRITE on the cluster", err)
+		return sink.NewDown("unauthorized", "this user may not produce idempotently: allow IDEMPOTENT_WRITE on the cluster", err)
 	case is(kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend):
-		return down("unavailable", topic+" has fewer replicas in sync than min.insync.replicas wants", err)
+		return sink.NewDown("unavailable", topic+" has fewer replicas in sync than min.insync.replicas wants", err)
 	case is(kerr.LeaderNotAvailable, kerr.NotLeaderForPartition, kerr.FencedLeaderEpoch):
-		return down("not_leader", "a partition of "+topic+" has no leader", err)
+		return sink.NewDown("not_leader", "a partition of "+topic+" has no leader", err)
 	case is(kerr.ThrottlingQuotaExceeded):
-		return down("throttled", "the brokers' quota for this user is used up", err)
+		return sink.NewDown("throttled", "the brokers' quota for this user is used up", err)
 	case is(kerr.PolicyViolation, kerr.InvalidRecord, kerr.UnsupportedForMessageFormat, kerr.InvalidTimestamp):
-		return down("settings", topic+" refuses such records by its own settings", err)
+		return sink.NewDown("settings", topic+" refuses such records by its own settings", err)
 	case is(kerr.KafkaStorageError):
-		return down("disk", "a broker can not write to its disk", err)
+		return sink.NewDown("disk", "a broker can not write to its disk", err)
 	}
 	return nil
 }
@@ -100,5 +96,5 @@ func (s *Sink) overdue(ctx context.Context, err error) *sink.Error {
 			}
 		}
 	}
-	return down("timeout", fmt.Sprintf("topic %s did not take the record in time", s.settings.Topic), err)
+	return sink.NewDown("timeout", fmt.Sprintf("topic %s did not take the record in time", s.settings.Topic), err)
 }

@@ -10,6 +10,16 @@ import (
 	"syscall"
 )
 
+// NewDown says that nothing can be delivered for now, and why.
+func NewDown(cause, detail string, err error) *Error {
+	return &Error{Verdict: Down, Cause: cause, Detail: detail, Err: err}
+}
+
+// NewCanceled says that this side gave the call up. It is context.Canceled whatever the error was that came of it.
+func NewCanceled(err error) *Error {
+	return &Error{Verdict: Retry, Cause: "canceled", Detail: "the call was given up on this side", Err: errors.Join(context.Canceled, err)}
+}
+
 // Unreachable says why a server can not be reached, as far as the network and TLS tell. The verdict is Down. Nothing is nil where the error
 // speaks of something else.
 func Unreachable(err error) *Error {
