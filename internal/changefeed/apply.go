@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/topology"
 )
 
 // Conn is what Apply needs of a connection; *pgx.Conn and *pgxpool.Pool have it.
@@ -87,10 +88,10 @@ func running(ctx context.Context, conn Conn) ([]job, error) {
 func (p Plan) find(jobs []job, s Step) (int64, bool) {
 	filter := "FOR TABLE "
 	if s.Home != "" {
-		filter = "home = " + literal(string(s.Home))
+		filter = "home = " + topology.Literal(string(s.Home))
 	}
 	for _, j := range jobs {
-		if strings.HasPrefix(p.via, "external://") && strings.Contains(j.Description, literal(p.via)) && strings.Contains(j.Description, filter) &&
+		if strings.HasPrefix(p.via, "external://") && strings.Contains(j.Description, topology.Literal(p.via)) && strings.Contains(j.Description, filter) &&
 			strings.Contains(j.Description, "journal") && (p.database == "" || strings.Contains(j.Description, p.database)) {
 			return j.ID, true
 		}

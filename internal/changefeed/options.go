@@ -49,7 +49,7 @@ func with(o Options, region topology.Region, header string) string {
 	for i, option := range all {
 		texts[i] = option.Name
 		if option.Value != "" {
-			texts[i] += " = " + literal(option.Value)
+			texts[i] += " = " + topology.Literal(option.Value)
 		}
 	}
 	return strings.Join(texts, ",\n    ")
@@ -60,14 +60,14 @@ func preconditions(o Options) []Step {
 	if role == "" {
 		role = "meridian_cdc"
 	}
-	to := ident(role)
+	to := topology.Ident(role)
 	all := []Step{
 		{SQL: "SET CLUSTER SETTING kv.rangefeed.enabled = true", Why: "changefeeds need rangefeeds, which are off in a new cluster of one's own; they cost 5 to 10 % of write latency"},
 		{SQL: "GRANT SELECT, CHANGEFEED ON TABLE " + table(o.Database) + " TO " + to, Why: "may read the journal and make changefeeds of it"},
 	}
 	switch {
 	case o.Sink.Kind == External:
-		all = append(all, Step{SQL: "GRANT USAGE ON EXTERNAL CONNECTION " + ident(o.Sink.hosts) + " TO " + to, Why: "may send to what the connection names"})
+		all = append(all, Step{SQL: "GRANT USAGE ON EXTERNAL CONNECTION " + topology.Ident(o.Sink.hosts) + " TO " + to, Why: "may send to what the connection names"})
 	case !o.Inline:
 		all = append(all, Step{SQL: "GRANT SYSTEM EXTERNALCONNECTION TO " + to, Why: "may make the external connection, and use those that it made"})
 	}

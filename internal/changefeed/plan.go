@@ -87,9 +87,9 @@ func New(o Options) (Plan, error) {
 	p := Plan{Version: o.Version.String(), Sink: o.Sink.String(), Preconditions: preconditions(o), Options: options(o), Notes: notes(o), database: o.Database}
 	into, shown := o.Sink.URI(), o.Sink.String()
 	if o.Sink.Kind != External && !o.Inline {
-		if create := "CREATE EXTERNAL CONNECTION " + ident(o.Connection) + " AS "; !o.Reuse {
+		if create := "CREATE EXTERNAL CONNECTION " + topology.Ident(o.Connection) + " AS "; !o.Reuse {
 			p.Steps = append(p.Steps, Step{
-				SQL: create + literal(shown), plain: create + literal(into), what: connection,
+				SQL: create + topology.Literal(shown), plain: create + topology.Literal(into), what: connection,
 				Why: "the cluster keeps the URI with its secrets; changefeeds name the connection alone",
 			})
 		}
@@ -143,7 +143,7 @@ func (o Options) check() error {
 // wholeTable needs no query: without a filter the plain form has all columns, also those that come later.
 func wholeTable(o Options, into, shown string) Step {
 	render := func(into, header string) string {
-		return "CREATE CHANGEFEED FOR TABLE " + table(o.Database) + " INTO " + literal(into) + "\nWITH " + with(o, "", header)
+		return "CREATE CHANGEFEED FOR TABLE " + table(o.Database) + " INTO " + topology.Literal(into) + "\nWITH " + with(o, "", header)
 	}
 	return Step{SQL: render(shown, mask(o.Header)), plain: render(into, o.Header), Why: "sends the rows of all homes", what: feed}
 }
@@ -151,8 +151,8 @@ func wholeTable(o Options, into, shown string) Step {
 // oneHome is a query, because only a query can leave rows out before they leave the region.
 func oneHome(o Options, t Target, into, shown string) Step {
 	render := func(into, header string) string {
-		return "CREATE CHANGEFEED INTO " + literal(into) + "\nWITH " + with(o, t.Region, header) +
-			"\nAS SELECT " + strings.Join(columns, ", ") + "\nFROM " + table(o.Database) + "\nWHERE home = " + literal(string(t.Home))
+		return "CREATE CHANGEFEED INTO " + topology.Literal(into) + "\nWITH " + with(o, t.Region, header) +
+			"\nAS SELECT " + strings.Join(columns, ", ") + "\nFROM " + table(o.Database) + "\nWHERE home = " + topology.Literal(string(t.Home))
 	}
 	why := "sends the rows of home " + string(t.Home)
 	if t.Region != "" {
@@ -183,10 +183,5 @@ func table(database string) string {
 	if database == "" {
 		return "journal"
 	}
-	return ident(database) + "." + ident("public") + "." + ident("journal")
+	return topology.Ident(database) + "." + topology.Ident("public") + "." + topology.Ident("journal")
 }
-
-func ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-// literal quotes a string; a backslash has no meaning in this form.
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

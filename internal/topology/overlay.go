@@ -87,18 +87,18 @@ func (t Topology) regionStatements(database string, v Version) []Statement {
 	return stmts
 }
 
-func alterDatabase(database string) string { return "ALTER DATABASE " + ident(database) }
+func alterDatabase(database string) string { return "ALTER DATABASE " + Ident(database) }
 
 func (t Topology) setPrimary(database string) Statement {
 	return Statement{
-		SQL: alterDatabase(database) + " SET PRIMARY REGION " + ident(string(t.Primary())),
+		SQL: alterDatabase(database) + " SET PRIMARY REGION " + Ident(string(t.Primary())),
 		Why: "tables without a home live in the primary region, " + string(t.Primary()), Cost: costPrimary,
 	}
 }
 
 func addRegion(database string, region Region) Statement {
 	return Statement{
-		SQL: alterDatabase(database) + " ADD REGION IF NOT EXISTS " + ident(string(region)),
+		SQL: alterDatabase(database) + " ADD REGION IF NOT EXISTS " + Ident(string(region)),
 		Why: "the database may keep replicas in " + string(region), Cost: costRegion,
 	}
 }
@@ -136,10 +136,10 @@ func enableSuperRegions(v Version) []Statement {
 func changeSuperRegion(database, verb string, s SuperRegion) Statement {
 	members := make([]string, len(s.Regions))
 	for i, region := range s.Regions {
-		members[i] = ident(string(region))
+		members[i] = Ident(string(region))
 	}
 	return Statement{
-		SQL:  alterDatabase(database) + " " + verb + " SUPER REGION " + ident(s.Name) + " VALUES " + strings.Join(members, ", "),
+		SQL:  alterDatabase(database) + " " + verb + " SUPER REGION " + Ident(s.Name) + " VALUES " + strings.Join(members, ", "),
 		Why:  "no copy of a home in " + joined(s.Regions) + " leaves these regions",
 		Cost: costPlace,
 	}
@@ -151,9 +151,9 @@ func changeSuperRegion(database, verb string, s SuperRegion) Statement {
 func (t Topology) addRegionColumn(database, table, column string) Statement {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s %s.%s.%s AS (CASE %s",
-		tableName(database, table), ident(column), ident(database), ident("public"), ident("crdb_internal_region"), ident("home"))
+		tableName(database, table), Ident(column), Ident(database), Ident("public"), Ident("crdb_internal_region"), Ident("home"))
 	for _, home := range t.HomeNames() {
-		fmt.Fprintf(&b, "\n    WHEN %s THEN %s", literal(string(home)), literal(string(t.Homes[home])))
+		fmt.Fprintf(&b, "\n    WHEN %s THEN %s", Literal(string(home)), Literal(string(t.Homes[home])))
 	}
 	b.WriteString("\nEND) STORED NOT NULL")
 	return Statement{SQL: b.String(), Why: "the home of a row of " + table + " says where it lives; a home that is not listed is refused", Cost: costColumn}
@@ -163,7 +163,7 @@ func (t Topology) addRegionColumn(database, table, column string) Statement {
 // fail while that runs (cockroachdb/cockroach#150945).
 func regionalByRow(database, table string) Statement {
 	return Statement{
-		SQL: "ALTER TABLE " + tableName(database, table) + " SET LOCALITY REGIONAL BY ROW AS " + ident(regionColumn),
+		SQL: "ALTER TABLE " + tableName(database, table) + " SET LOCALITY REGIONAL BY ROW AS " + Ident(regionColumn),
 		Why: "each row of " + table + " and of its indexes moves to its region", Cost: costLocality,
 	}
 }
@@ -202,15 +202,15 @@ func WriteSQL(w io.Writer, stmts []Statement) error {
 }
 
 func tableName(database, table string) string {
-	return ident(database) + "." + ident("public") + "." + ident(table)
+	return Ident(database) + "." + Ident("public") + "." + Ident(table)
 }
 
-// ident quotes an identifier. All of them are quoted: region names need it because of their hyphens, and a rule without exceptions is
+// Ident quotes an identifier. All of them are quoted: region names need it because of their hyphens, and a rule without exceptions is
 // easier to check.
-func ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+func Ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// literal quotes a string; a backslash has no meaning in this form.
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// Literal quotes a string; a backslash has no meaning in this form.
+func Literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // HomeTables names the tables whose rows belong to homes, in the order in which the overlay moves them.
 func HomeTables() []string { return slices.Clone(homeTables) }

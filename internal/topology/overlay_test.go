@@ -193,7 +193,7 @@ func TestOverlaySQL_QuotesTheDatabase(t *testing.T) {
 			t.Errorf("the name of the database is not quoted as %s in\n%s", want, s.SQL)
 		}
 	}
-	if got, want := literal(`it's \ fine`), `'it''s \ fine'`; got != want {
+	if got, want := Literal(`it's \ fine`), `'it''s \ fine'`; got != want {
 		t.Errorf("literal: %s; want %s", got, want)
 	}
 }

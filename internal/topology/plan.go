@@ -99,7 +99,7 @@ func (t Topology) superRegionSteps(database string, s State) []Statement {
 		present[old.Name] = old
 		if !slices.ContainsFunc(t.SuperRegions, func(n SuperRegion) bool { return n.Name == old.Name }) {
 			drop = append(drop, Statement{
-				SQL: alterDatabase(database) + " DROP SUPER REGION " + ident(old.Name), Why: "the topology has no super region " + old.Name, Cost: costPlace,
+				SQL: alterDatabase(database) + " DROP SUPER REGION " + Ident(old.Name), Why: "the topology has no super region " + old.Name, Cost: costPlace,
 			})
 		}
 	}
@@ -132,7 +132,7 @@ func (t Topology) homeTableSteps(database, table string, now Table) []Statement 
 	_, half := now.Columns[newColumn]
 	_, left := now.Columns[prevColumn]
 	drop := func(column, why string) Statement {
-		return Statement{SQL: alter + " DROP COLUMN IF EXISTS " + ident(column), Why: why, Cost: costDrop}
+		return Statement{SQL: alter + " DROP COLUMN IF EXISTS " + Ident(column), Why: why, Cost: costDrop}
 	}
 	replace := there && !right(regionColumn)
 	if half && (!replace || !right(newColumn)) {
@@ -151,7 +151,7 @@ func (t Topology) homeTableSteps(database, table string, now Table) []Statement 
 			steps = append(steps, t.addRegionColumn(database, table, newColumn))
 		}
 		steps = append(steps, Statement{
-			SQL: alter + " RENAME COLUMN " + ident(regionColumn) + " TO " + ident(prevColumn) + ", RENAME COLUMN " + ident(newColumn) + " TO " + ident(regionColumn),
+			SQL: alter + " RENAME COLUMN " + Ident(regionColumn) + " TO " + Ident(prevColumn) + ", RENAME COLUMN " + Ident(newColumn) + " TO " + Ident(regionColumn),
 			Why: "the column with the homes of topology " + t.Name + " takes over", Cost: costMeta,
 		})
 	}
@@ -187,7 +187,7 @@ func (t Topology) dropSteps(database string, s State) []Statement {
 	var steps []Statement
 	for _, region := range t.leaving(s) {
 		steps = append(steps, Statement{
-			SQL: alterDatabase(database) + " DROP REGION " + ident(string(region)),
+			SQL: alterDatabase(database) + " DROP REGION " + Ident(string(region)),
 			Why: "the topology has no region " + string(region), Cost: costRegion,
 		})
 	}

@@ -48,27 +48,27 @@ func sqlHomes(database string) string {
 }
 
 func sqlDatabaseRegions(database string) string {
-	return `SELECT region, "primary"::STRING FROM [SHOW REGIONS FROM DATABASE ` + ident(database) + `] ORDER BY region`
+	return `SELECT region, "primary"::STRING FROM [SHOW REGIONS FROM DATABASE ` + Ident(database) + `] ORDER BY region`
 }
 
 func sqlGoal(database string) string {
-	return `SELECT coalesce(survival_goal, '') FROM [SHOW SURVIVAL GOAL FROM DATABASE ` + ident(database) + `]`
+	return `SELECT coalesce(survival_goal, '') FROM [SHOW SURVIVAL GOAL FROM DATABASE ` + Ident(database) + `]`
 }
 
 func sqlCreateDatabase(database string) string {
-	return `SELECT create_statement FROM [SHOW CREATE DATABASE ` + ident(database) + `]`
+	return `SELECT create_statement FROM [SHOW CREATE DATABASE ` + Ident(database) + `]`
 }
 
 func sqlSuperRegions(database string) string {
-	return `SELECT super_region_name, array_to_string(regions, ',') FROM [SHOW SUPER REGIONS FROM DATABASE ` + ident(database) + `] ORDER BY 1`
+	return `SELECT super_region_name, array_to_string(regions, ',') FROM [SHOW SUPER REGIONS FROM DATABASE ` + Ident(database) + `] ORDER BY 1`
 }
 
 func sqlLocalities(database string) string {
-	return `SELECT table_name, coalesce(locality, '') FROM [SHOW TABLES FROM ` + ident(database) + `.public] ORDER BY 1`
+	return `SELECT table_name, coalesce(locality, '') FROM [SHOW TABLES FROM ` + Ident(database) + `.public] ORDER BY 1`
 }
 
 func sqlColumns(database string) string {
-	return `SELECT table_name, column_name, coalesce(generation_expression, '') FROM ` + ident(database) + `.information_schema.columns
+	return `SELECT table_name, column_name, coalesce(generation_expression, '') FROM ` + Ident(database) + `.information_schema.columns
 WHERE table_schema = 'public' AND column_name IN ('` + regionColumn + `', '` + newColumn + `', '` + prevColumn + `') ORDER BY 1, 2`
 }
 
@@ -164,7 +164,7 @@ func (q *asker) ask(what, sql string) [][]string {
 	rows, err := q.conn.Query(q.ctx, sql)
 	if err == nil {
 		var all [][]string
-		if all, err = pgx.CollectRows(rows, texts); err == nil {
+		if all, err = pgx.CollectRows(rows, Texts); err == nil {
 			return all
 		}
 	}
@@ -172,8 +172,8 @@ func (q *asker) ask(what, sql string) [][]string {
 	return nil
 }
 
-// texts reads a row whose columns are all text.
-func texts(row pgx.CollectableRow) ([]string, error) {
+// Texts is a pgx.RowToFunc for rows whose columns are all text and not NULL.
+func Texts(row pgx.CollectableRow) ([]string, error) {
 	values := make([]string, len(row.FieldDescriptions()))
 	into := make([]any, len(values))
 	for i := range values {

@@ -2,6 +2,7 @@ package residency
 
 import (
 	"math"
+	"slices"
 
 	"github.com/meridian-ledger/meridian/internal/topology"
 )
@@ -84,22 +85,13 @@ func (report Report) drawing() (dots []dot, arcs []arc) {
 
 func bend(h Home, from, to *dot) arc {
 	v := Proven
-	if !contains(h.Allowed, to.Region) {
+	if !slices.Contains(h.Allowed, to.Region) {
 		v = Broken
 	}
 	return arc{
 		X1: from.X, Y1: from.Y, X2: to.X, Y2: to.Y, CX: (from.X + to.X) / 2, CY: math.Min(from.Y, to.Y) - 60,
 		Verdict: v, Title: string(h.Home) + " in " + named(to.Region),
 	}
-}
-
-func contains(all []topology.Region, one topology.Region) bool {
-	for _, region := range all {
-		if region == one {
-			return true
-		}
-	}
-	return false
 }
 
 // place gives every region its point: by its place on earth, or in a row below.

@@ -40,7 +40,7 @@ func Read(ctx context.Context, conn Queryer, t topology.Topology, database strin
 	report.Cluster = r.text(`SELECT crdb_internal.cluster_id()::STRING`)
 	ledgers := r.ledgers()
 	enum := r.regions()
-	spans := r.spans()
+	spans := r.spans(detailed(report.Engine))
 	if r.err != nil {
 		return Report{}, fmt.Errorf("read where the ranges of database %s stand: %w", database, r.err)
 	}
@@ -64,14 +64,7 @@ func (r *reader) rows(sql string) [][]string {
 		r.err = err
 		return nil
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]string, error) {
-		values := make([]string, len(row.FieldDescriptions()))
-		into := make([]any, len(values))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		return values, row.Scan(into...)
-	})
+	all, err := pgx.CollectRows(rows, topology.Texts)
 	r.err = err
 	return all
 }
@@ -110,12 +103,11 @@ WHERE t.typname = 'crdb_internal_region' ORDER BY e.enumsortorder`) {
 }
 
 // spans lists the ranges of every index of every table of money.
-func (r *reader) spans() []span {
+func (r *reader) spans(detailed bool) []span {
 	locality := map[string]string{}
 	for _, row := range r.rows(`SELECT table_name, coalesce(locality, '') FROM [SHOW TABLES FROM ` + r.database + `.public]`) {
 		locality[row[0]] = row[1]
 	}
-	detailed := r.detailed()
 	var all []span
 	for _, table := range topology.HomeTables() {
 		name := r.database + ".public." + pgx.Identifier{table}.Sanitize()
@@ -140,11 +132,8 @@ func (r *reader) spans() []span {
 	return all
 }
 
-// detailed says whether SHOW RANGES has to be asked for leaseholders, and tells voters from others: since 23.1.
-func (r *reader) detailed() bool {
-	version := r.text(`SELECT version()`)
-	return !strings.Contains(version, " v22.")
-}
+// detailed says whether SHOW RANGES of a version has to be asked for leaseholders, and tells voters from others: since 23.1.
+func detailed(version string) bool { return !strings.Contains(version, " v22.") }
 
 func (r *reader) ranges(base span, index string, detailed bool) []span {
 	with, voting := "", "replicas"
