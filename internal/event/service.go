@@ -117,11 +117,14 @@ type DeliveryPage struct {
 	Limit         int // 1 to 1000
 }
 
+// MaxSelection bounds the positions of a Selection.
+const MaxSelection = 1000
+
 // Selection names dead deliveries of a subscription in one home: those at the positions, or else those of a cause, or else all.
 type Selection struct {
 	Subscription string
 	Home         id.Home
-	Positions    []Position // at most 1000
+	Positions    []Position // at most MaxSelection
 	Cause        string
 }
 

@@ -31,7 +31,6 @@ type Subscriptions struct {
 // Bounds on what operators send.
 const (
 	maxSecretValue = 4096
-	maxSelection   = 1000
 	maxReason      = 500
 	testWithin     = 30 * time.Second
 )

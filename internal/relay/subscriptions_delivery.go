@@ -56,8 +56,8 @@ func (o *Subscriptions) checkSelection(ctx context.Context, sel event.Selection)
 		return err
 	case !slices.Contains(s.Homes, sel.Home):
 		return errs.ErrHomeNotFound.With("home", sel.Home).With("subscription", s.ID)
-	case len(sel.Positions) > maxSelection:
-		return errs.Invalid("positions", fmt.Sprintf("at most %d; leave them out to mean all", maxSelection))
+	case len(sel.Positions) > event.MaxSelection:
+		return errs.Invalid("positions", fmt.Sprintf("at most %d; leave them out to mean all", event.MaxSelection))
 	}
 	return nil
 }

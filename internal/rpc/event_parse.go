@@ -242,16 +242,13 @@ func (p *parser) place(token string) place {
 	return l
 }
 
-// maxPositions bounds a selection, as event.Selection says.
-const maxPositions = 1000
-
 func (p *parser) selection(m *ledgerv1.DeliverySelection) event.Selection {
 	const in = "selection."
 	s := event.Selection{
 		Subscription: p.subscription(in+"subscription_id", m.GetSubscriptionId()), Home: p.home(in+"home", m.GetHome()), Cause: m.GetCause(),
 	}
-	if len(m.GetPositions()) > maxPositions {
-		p.fail(in+"positions", fmt.Sprintf("at most %d; leave them out to mean all", maxPositions))
+	if len(m.GetPositions()) > event.MaxSelection {
+		p.fail(in+"positions", fmt.Sprintf("at most %d; leave them out to mean all", event.MaxSelection))
 		return s
 	}
 	if len(m.GetPositions()) > 0 && m.GetCause() != "" {
