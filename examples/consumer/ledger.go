@@ -8,7 +8,7 @@ import (
 
 // ledger acts on events, each once, and on those of an account in the order of its sequences. An event that comes before its time waits until
 // what is missing has come, or until its patience ends: then what is missing is noted, and acted on should it still come. It may never come:
-// a dead letter that an operator gave up, or a transaction that left through the stream of another home.
+// a dead letter that an operator gave up, or an event that the filter of the subscription leaves out.
 //
 // It is not safe for concurrent use.
 type ledger struct {

@@ -1,5 +1,5 @@
 // A ledger acts on events, each once, and notes what is missing on each account. A subscription is in order on each account, so that nothing has
-// to wait: a sequence that is missing left through the stream of another home.
+// to wait: a sequence that is missing was left out by a filter, or is older than what was asked for.
 
 /** An entry is a line of an account's statement. Amounts are decimal strings and stay that: a number would lose digits. */
 export interface Entry {
