@@ -19,10 +19,7 @@ type resting struct {
 
 const restingForm = "hook1"
 
-const (
-	sqlIdentityPostgreSQL = `SELECT system_identifier::text, 'journal'::regclass::oid::text FROM pg_control_system()`
-	sqlScanNow            = `BEGIN TRANSACTION READ ONLY, AS OF SYSTEM TIME '-1ms'`
-)
+const sqlScanNow = `BEGIN TRANSACTION READ ONLY, AS OF SYSTEM TIME '-1ms'`
 
 // beginScan begins the transaction of a rescan that sees what was committed by now.
 func beginScan(d *db.DB) string {
@@ -32,7 +29,7 @@ func beginScan(d *db.DB) string {
 	return ""
 }
 
-// NewResting returns the source for a server whose changes come by webhook alone. The changefeed has to be there before the server starts.
+// NewResting returns the source for a server on CockroachDB whose changes come by webhook alone. The changefeed has to be there before the server starts.
 func NewResting(d *db.DB, o Options) Source { return &resting{db: d, o: o.orDefaults()} }
 
 // Run implements Source.
@@ -70,12 +67,8 @@ func (s *resting) here(ctx context.Context) (event.Cursor, error) {
 		return "", err
 	}
 	defer hangUp(ctx, conn)
-	sql := sqlIdentityPostgreSQL
-	if s.db.Engine.Changefeeds {
-		sql = sqlIdentity
-	}
 	var cluster, table string
-	if err := conn.QueryRow(ctx, sql).Scan(&cluster, &table); err != nil {
+	if err := conn.QueryRow(ctx, sqlIdentity).Scan(&cluster, &table); err != nil {
 		return "", db.Classify(fmt.Errorf("ask for the identity of the cluster: %w", err))
 	}
 	return event.Cursor(restingForm + ":" + cluster + ":" + table), nil

@@ -86,10 +86,12 @@ func (r *reader) page(ctx context.Context, below uint64, limit int) ([]row, erro
 
 // touching leaves out rows of other homes that have no entries at home.
 func (r *reader) touching(ctx context.Context, rows []row) ([]row, error) {
-	for _, found := range rows {
-		if err := r.homes.know(ctx, r.conn, found.Change); err != nil {
-			return nil, err
-		}
+	changes := make([]event.Change, len(rows))
+	for i := range rows {
+		changes[i] = rows[i].Change
+	}
+	if err := r.homes.know(ctx, r.conn, changes...); err != nil {
+		return nil, err
 	}
 	return slices.DeleteFunc(rows, func(found row) bool { return !r.homes.touch(found.Change, r.home) }), nil
 }
