@@ -85,13 +85,15 @@ func classifySQLState(server *pgconn.PgError, err error) error {
 	case "57014":
 		return errs.ErrUnavailable.With("cause", "statement_timeout").Because(err)
 	}
-	// Three facts have no code of their own.
+	// Four facts have no code of their own.
 	switch {
 	case server.Code == "0A000" && (server.Routine == "RevalidateCachedQuery" || strings.Contains(server.Message, "cached plan must not change")):
 		// PostgreSQL translates its messages, but not the name of the routine. The driver has dropped the plan.
 		return errs.ErrContended.With("cause", "stale_plan").Because(err)
 	case server.Code == "XXUUU" && strings.Contains(server.Message, "timestamp in the future"):
 		return errs.ErrContended.With("cause", "clock").Because(err)
+	case server.Code == "XXUUU" && strings.Contains(server.Message, "rpc error: code = Unavailable"): // a node that it asked is gone
+		return errs.ErrUnavailable.With("cause", "node").Because(err)
 	case server.Code == "XXUUU" && strings.Contains(server.Message, "context canceled"): // somebody ended the session, or the node drains
 		return errs.ErrUnavailable.With("cause", "canceled").Because(err)
 	}

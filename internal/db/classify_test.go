@@ -53,6 +53,7 @@ func TestClassify_BySQLState(t *testing.T) {
 		{"XXA00", "transaction committed but schema change aborted", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
 		{"XX000", "internal error", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
 		{"XXUUU", "context canceled", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "canceled"}, // CANCEL SESSION on CockroachDB
+		{"XXUUU", "rpc error: code = Unavailable desc = keepalive ping failed", errs.ErrUnavailable, errs.ErrOutcomeUnknown, "node"},
 		{"XXUUU", "cannot specify timestamp in the future", errs.ErrContended, errs.ErrContended, "clock"},
 		{"XXUUU", "something else", errs.ErrInternal, errs.ErrOutcomeUnknown, ""},
 		{"0A000", "cached plan must not change result type", errs.ErrContended, errs.ErrContended, "stale_plan"},

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -25,6 +26,8 @@ type Options struct {
 	Name     string // application_name; default meridian
 	Tracer   pgx.QueryTracer
 	MaxQuery time.Duration // statement_timeout of the server; default 30 s
+	Region   string        // ours: where the database has regions, connections go to hosts of the same name first
+	Log      *slog.Logger  // of hosts that come and go; nil: silent
 }
 
 // DB is a pair of pools on one database. It is safe for concurrent use.
@@ -35,60 +38,78 @@ type DB struct {
 	Engine  Engine
 	Version string
 	config  *pgx.ConnConfig
+	near    *nearest
 	write   *pgxpool.Pool
 	read    *pgxpool.Pool
 }
 
 // Open connects and finds out which engine answers. The error is errs.ErrUnavailable where none does, and ErrConfiguration where one does
-// that has no place for us.
+// that has no place for us. Where the URL names several hosts, all are asked at once, and about every second until Close: new connections go to
+// the nearest that answer (see Options.Region).
 func Open(ctx context.Context, o Options) (*DB, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err) // pgx leaves the password out of its message
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	config.ConnConfig.Tracer = o.Tracer
+	near := newNearest(config.ConnConfig.Copy(), o.Region, o.Log)
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
+		if len(near.hosts) > 1 {
+			config.ConnConfig.ConnectTimeout = 2 * time.Second // somebody else may answer
+		}
+		near.base.ConnectTimeout = config.ConnConfig.ConnectTimeout
 	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig.Copy())
-	if wrong := Misconfigured(err); wrong != nil {
-		return nil, wrong
-	}
+	engine, version, err := near.survey(ctx)
 	if err != nil {
+		near.hangUp()
+		if wrong := Misconfigured(err); wrong != nil {
+			return nil, wrong
+		}
 		return nil, Classify(fmt.Errorf("connect to the database: %w", err))
 	}
-	engine, version, err := Detect(ctx, conn)
-	_ = conn.Close(ctx)
-	if err != nil {
-		return nil, Classify(err)
-	}
-	d := &DB{Engine: engine, Version: version, config: config.ConnConfig.Copy()}
-	if d.write, err = pool(ctx, config, o, cmp.Or(o.Writers, 8), engine.writerParams); err != nil {
+	d := &DB{Engine: engine, Version: version, config: config.ConnConfig.Copy(), near: near}
+	if d.write, err = d.pool(ctx, config, o, cmp.Or(o.Writers, 8), engine.writerParams); err != nil {
+		near.hangUp()
 		return nil, err
 	}
-	if d.read, err = pool(ctx, config, o, cmp.Or(o.Readers, 8), nil); err != nil {
+	if d.read, err = d.pool(ctx, config, o, cmp.Or(o.Readers, 8), nil); err != nil {
+		near.hangUp()
 		d.write.Close()
 		return nil, err
 	}
+	if len(near.hosts) == 1 {
+		near.hangUp() // there is nothing to choose: who uses it finds out how it is
+		return d, nil
+	}
+	near.watch([]*pgxpool.Pool{d.write, d.read})
 	return d, nil
 }
 
 // pool is of fixed size: idle connections are cheap, and one that must be opened in the middle of a burst is not. Connections live
 // five minutes with jitter, so that after a failover or a rolling restart they spread over the nodes again; CockroachDB recommends 5
 // to 30. A ping that hangs on a dead node must not hang its caller: pgx's own default is to wait for ever.
-func pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params map[string]string) (*pgxpool.Pool, error) {
+func (d *DB) pool(ctx context.Context, base *pgxpool.Config, o Options, size int, params map[string]string) (*pgxpool.Pool, error) {
 	config := base.Copy()
 	config.MaxConns = int32(size) //nolint:gosec // a handful
 	config.MinConns = int32(size) //nolint:gosec // a handful
 	config.MaxConnLifetime = 5 * time.Minute
 	config.MaxConnLifetimeJitter = 30 * time.Second
 	config.MaxConnIdleTime = 5 * time.Minute
-	config.HealthCheckPeriod = 5 * time.Second
+	config.HealthCheckPeriod = time.Second // it opens what was closed
 	config.PingTimeout = 2 * time.Second
 	config.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 		ask, said := ctx.Value(asking{}).(bool)
 		return ask || !said && p.IdleDuration > time.Second
 	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		d.near.direct(c, true)
+		return nil
+	}
+	config.PrepareConn = func(_ context.Context, c *pgx.Conn) (bool, error) { return d.near.keeps(c), nil }
 	runtime := config.ConnConfig.RuntimeParams
 	runtime["application_name"] = cmp.Or(o.Name, "meridian")
 	runtime["statement_timeout"] = fmt.Sprint(cmp.Or(o.MaxQuery, 30*time.Second).Milliseconds())
@@ -119,6 +140,7 @@ func (d *DB) Renew() {
 
 // Close waits for borrowed connections and closes all.
 func (d *DB) Close() {
+	d.near.close()
 	d.write.Close()
 	d.read.Close()
 }
@@ -166,6 +188,7 @@ func (d *DB) Connect(ctx context.Context, params map[string]string, tune func(*p
 	config.RuntimeParams["application_name"] = "meridian"
 	config.RuntimeParams["statement_timeout"] = "0"
 	maps.Copy(config.RuntimeParams, params)
+	d.near.direct(config, false)
 	if tune != nil {
 		tune(config)
 	}
@@ -178,3 +201,21 @@ func (d *DB) Connect(ctx context.Context, params map[string]string, tune func(*p
 
 // Ping says whether the database answers.
 func (d *DB) Ping(ctx context.Context) error { return Classify(d.read.Ping(ctx)) }
+
+// Hosts returns what is known of the hosts of the URL, in its order. Nobody asks an only host how it is: its state is that of when Open was
+// called.
+func (d *DB) Hosts() []Host { return d.near.snapshot() }
+
+func or[T int | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+func orText(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}

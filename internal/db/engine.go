@@ -37,6 +37,10 @@ type Engine struct {
 	// RoleOption is what a role needs for changefeeds besides SELECT, in versions that ask for it; empty where nothing does.
 	RoleOption string
 
+	// regional says that nodes have regions. sqlStanding asks a node for its standing, which says whether it serves us, and in which region it is.
+	regional    bool
+	sqlStanding string
+	standing    func(answer string) (State, string)
 	// writerParams are session settings of the connections that write.
 	writerParams map[string]string
 	// transact runs a closure in one SERIALIZABLE transaction, again and again until it commits or the budget ends.
@@ -53,6 +57,9 @@ var (
 		writerParams:  map[string]string{"idle_in_transaction_session_timeout": writerIdle},
 		Changefeeds:   true,
 		RoleOption:    "CONTROLCHANGEFEED",
+		regional:      true,
+		sqlStanding:   sqlLocality,
+		standing:      standingCockroachDB,
 		LockedRows:    lockedRowsCockroachDB,
 		transact:      transactCockroachDB,
 		beginSnapshot: func(ctx context.Context, c *pgx.Conn) error { return begin(ctx, c, sqlSnapshotCockroachDB) },
@@ -65,6 +72,8 @@ var (
 		Ungate:        sqlUngatePostgreSQL,
 		Notifies:      true,
 		Poll:          time.Second,
+		sqlStanding:   sqlReadOnly,
+		standing:      standingPostgreSQL,
 		writerParams:  postgresWriterParams,
 		transact:      transactPostgreSQL,
 		beginSnapshot: func(ctx context.Context, c *pgx.Conn) error { return begin(ctx, c, sqlSnapshotPostgreSQL) },
@@ -126,6 +135,29 @@ func begin(ctx context.Context, conn *pgx.Conn, sql string) error {
 		return fmt.Errorf("begin a snapshot: %w", err)
 	}
 	return nil
+}
+
+// Not crdb_internal.locality_value, which newer versions call unsafe and refuse.
+const (
+	sqlLocality = `SHOW locality`
+	sqlReadOnly = `SHOW transaction_read_only`
+)
+
+// standingCockroachDB reads a locality, as in region=europe-west1,zone=b. A node without one serves as well.
+func standingCockroachDB(locality string) (State, string) {
+	for tier := range strings.SplitSeq(locality, ",") {
+		if region, found := strings.CutPrefix(tier, "region="); found {
+			return Answers, region
+		}
+	}
+	return Answers, ""
+}
+
+func standingPostgreSQL(readOnly string) (State, string) {
+	if readOnly == "on" {
+		return ReadOnly, ""
+	}
+	return Answers, ""
 }
 
 // Detect asks the server what it is, and for the version it calls itself.

@@ -26,6 +26,7 @@ type Proxy struct {
 	links  map[*link]struct{}
 	closed bool
 	away   bool
+	mute   bool // links begin stalled
 	fault  Fault
 	left   int // of fault.Times
 	random *rand.Rand
@@ -124,6 +125,10 @@ func (p *Proxy) Away() {
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stall()
+}
+
+func (p *Proxy) stall() {
 	for l := range p.links {
 		if l.stalled == nil {
 			l.stalled = make(chan struct{})
@@ -131,11 +136,26 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// Heal ends Inject, Away and Stall.
+// Silence is Stall for new connections as well: they are accepted, and nobody says a word.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = true
+	p.stall()
+}
+
+// Links returns how many connections there are.
+func (p *Proxy) Links() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
+// Heal ends Inject, Away, Stall and Silence.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fault, p.away = Fault{}, false
+	p.fault, p.away, p.mute = Fault{}, false, false
 	p.flow()
 }
 
@@ -229,6 +249,9 @@ func (p *Proxy) enter(l *link) bool {
 		return false
 	}
 	p.links[l] = struct{}{}
+	if p.mute {
+		l.stalled = make(chan struct{})
+	}
 	return true
 }
 
