@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,12 +101,16 @@ func (l *local) startNodes(ctx context.Context, names []string, ports []int, arg
 		return fmt.Errorf("make a directory for logs: %w", err)
 	}
 	for i, name := range names {
+		all, err := together(l.engine.URLs, i)
+		if err != nil {
+			return err
+		}
 		port := 0
 		if i < len(ports) {
 			port = ports[i]
 		}
 		node, err := cluster.StartNode(ctx, cluster.NodeOptions{
-			Binary: binary, Dir: l.logs, Region: name, DatabaseURL: l.engine.URLs[i%len(l.engine.URLs)], Port: port, Args: args,
+			Binary: binary, Dir: l.logs, Region: name, DatabaseURL: all, Port: port, Args: args,
 		})
 		if err != nil {
 			return err
@@ -111,6 +118,31 @@ func (l *local) startNodes(ctx context.Context, names []string, ports []int, arg
 		l.nodes = append(l.nodes, node)
 	}
 	return nil
+}
+
+// together is one of several URLs that differ in their hosts, with the hosts of the others behind its own: a node outlives the database host of
+// its region.
+func together(urls []string, first int) (string, error) {
+	first %= len(urls)
+	if !slices.ContainsFunc(urls, func(u string) bool { return u != urls[first] }) {
+		return urls[first], nil // one database host for all, or a URL that somebody gave
+	}
+	u, err := url.Parse(urls[first])
+	if err != nil {
+		return "", errors.New("a URL of the engine can not be read") // it holds a password
+	}
+	hosts := []string{u.Host}
+	for _, raw := range urls {
+		other, err := url.Parse(raw)
+		if err != nil {
+			return "", errors.New("a URL of the engine can not be read")
+		}
+		if !slices.Contains(hosts, other.Host) {
+			hosts = append(hosts, other.Host)
+		}
+	}
+	u.Host = strings.Join(hosts, ",")
+	return u.String(), nil
 }
 
 // stop ends nodes and engine, and removes logs that nobody will want.

@@ -34,18 +34,13 @@ type streams struct {
 	tails     *relay.Tails
 	operators *relay.Subscriptions
 	search    *search.Service
-	regionOf  func(id.Home) (string, bool)
 	cdc       *rpc.CDC
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 }
 
 // startStreams begins, and goes on until the node leaves; end waits for it.
-func startStreams(ctx context.Context, f serveFlags, svc service, registry prometheus.Registerer, log *slog.Logger) (*streams, error) {
-	near, regionOf, err := places(f.region, f.topology)
-	if err != nil {
-		return nil, err
-	}
+func startStreams(ctx context.Context, f serveFlags, where places, svc service, registry prometheus.Registerer, log *slog.Logger) (*streams, error) {
 	sinks, err := f.sinks.open(log)
 	if err != nil {
 		return nil, err
@@ -58,11 +53,11 @@ func startStreams(ctx context.Context, f serveFlags, svc service, registry prome
 	if svc.db.Engine.Notifies {
 		listen = func(ctx context.Context, told func()) error { return svc.db.Listen(ctx, "meridian_stream", told) }
 	}
-	s := &streams{tails: relay.NewTails(svc.Store, listen, svc.db.Engine.Poll, log), regionOf: regionOf, cdc: cdc}
+	s := &streams{tails: relay.NewTails(svc.Store, listen, svc.db.Engine.Poll, log), cdc: cdc}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx)) // the signal to end begins with a drain
 	homeOf := homeOf(ctx, svc.Store, log)
 	s.operators = &relay.Subscriptions{
-		Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: regionOf,
+		Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: where.regionOf,
 		MakeSecret: map[string]func() []byte{webhook.Kind: webhook.MakeSecret},
 	}
 	progress := relay.NewTails(search.Heads{Store: svc.Store}, nil, searchPoll, log)
@@ -72,12 +67,12 @@ func startStreams(ctx context.Context, f serveFlags, svc service, registry prome
 		return s, nil
 	}
 	deliverers := relay.NewDeliverers(relay.DeliverOptions{
-		Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: regionOf, Metrics: relay.NewDeliveryMetrics(registry), Log: log,
+		Store: svc.Store, Stream: svc.Store, Sinks: sinks, HomeOf: homeOf, RegionOf: where.regionOf, Metrics: relay.NewDeliveryMetrics(registry), Log: log,
 	})
 	projector := search.NewProjector(svc.Store, s.tails, progress, search.NewMetrics(registry), log)
 	r := relay.New(relay.Options{
 		Store: svc.Store, Source: source, Tails: s.tails, Owner: relayName(f.region),
-		Near: near, Runners: []relay.Runner{deliverers, projector}, Grown: deliverers.Wake, Metrics: relay.NewMetrics(registry), Log: log,
+		Near: where.near, Runners: []relay.Runner{deliverers, projector}, Grown: deliverers.Wake, Metrics: relay.NewMetrics(registry), Log: log,
 	})
 	working, leave := context.WithCancel(ctx)
 	s.running.Go(func() { r.Run(working) })
@@ -100,23 +95,32 @@ func (s *streams) end() {
 	s.running.Wait()
 }
 
-// places tells the homes that live in a region, and in which region each home lives; without a topology, both are nil.
-func places(region, name string) (near func(id.Home) bool, regionOf func(id.Home) (string, bool), err error) {
+// places are what a node knows of a topology; without one, all is nil.
+type places struct {
+	homes    []id.Home
+	near     func(id.Home) bool // lives in our region, or nobody knows where
+	regionOf func(id.Home) (string, bool)
+}
+
+func placesOf(region, name string) (places, error) {
 	if name == "" {
-		return nil, nil, nil
+		return places{}, nil
 	}
 	t, err := loadTopology(name)
 	if err != nil {
-		return nil, nil, err
+		return places{}, err
 	}
-	regionOf = func(home id.Home) (string, bool) {
-		r, known := t.RegionOf(home)
-		return string(r), known
-	}
-	return func(home id.Home) bool {
-		r, known := t.RegionOf(home)
-		return !known || r == topology.Region(region)
-	}, regionOf, nil
+	return places{
+		homes: t.HomeNames(),
+		near: func(home id.Home) bool {
+			r, known := t.RegionOf(home)
+			return !known || r == topology.Region(region)
+		},
+		regionOf: func(home id.Home) (string, bool) {
+			r, known := t.RegionOf(home)
+			return string(r), known
+		},
+	}, nil
 }
 
 // homeOf tells the home of a ledger. Where the database can not be asked it asks again: a delivery that took a ledger for unknown would lack

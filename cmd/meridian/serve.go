@@ -47,11 +47,12 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a stateless server node",
 		Long: `A server node answers Connect, gRPC, gRPC-Web and JSON on one port: HTTP/1.1 and HTTP/2, in clear or with TLS. It keeps nothing: any
-number of nodes may share a database, in as many regions as the database has.
+number of nodes may share a database, in as many regions as the database has. It connects to database hosts of its own region first, and to others
+of --database-url while those do not answer.
 
 On SIGTERM or ctrl-C it drains: /readyz fails at once and streams end, new commands are refused with "unavailable", groups in flight are finished and
 answered, and the process ends.`,
-		Example: `  meridian serve --database-url postgresql://meridian@db1,db2,db3:26257/ledger --region europe-west1 --default-ledger brand-eu
+		Example: `  meridian serve --database-url postgresql://meridian@db1:26257,db2:26257,db3:26257/ledger --region europe-west1 --default-ledger brand-eu
   MERIDIAN_DATABASE_URL=… MERIDIAN_LISTEN=:7070 meridian serve --tls-cert server.crt --tls-key server.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,7 +69,7 @@ answered, and the process ends.`,
 	f.feed.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7070", "address to listen on; port 0 takes a free one and logs it")
-	flags.StringVar(&f.region, "region", "local", "where this node runs; a label of its metrics, logs and traces")
+	flags.StringVar(&f.region, "region", "local", "where this node runs: it connects to database hosts of the same region first; a label of its metrics, logs and traces")
 	flags.StringVar(&f.defaultLedger, "default-ledger", "", "ledger of requests that name none")
 	flags.StringVar(&f.topology, "topology", "", "a shipped topology (regions/), or a file: ledgers can be created in its homes alone; left out: in any")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the server's certificate; with --tls-key turns TLS on")
@@ -108,7 +109,7 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 			return err
 		}
 	}
-	homes, err := homesOf(f.topology)
+	where, err := placesOf(f.region, f.topology)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	}
 	defer func() { _ = tracing.Close(context.WithoutCancel(ctx)) }() // a lost span is no reason to fail
 	gatherer, registry := telemetry.Registry(map[string]string{"region": f.region})
-	svc, err := openService(ctx, f.store, registry, tracing, log)
+	svc, err := openService(ctx, f.store, f.region, registry, tracing, log)
 	if err != nil {
 		return err
 	}
@@ -140,14 +141,14 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", f.listen, err)
 	}
-	streams, err := startStreams(ctx, f, svc, registry, log)
+	streams, err := startStreams(ctx, f, where, svc, registry, log)
 	if err != nil {
 		return err
 	}
 	defer streams.end()
 	handler := rpc.NewHandler(svc, rpc.Options{
-		DefaultLedger: ledger, Homes: homes, Ready: svc.ready, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
-		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: svc.Store, Tails: streams.tails, RegionOf: streams.regionOf, CDC: streams.cdc, Search: streams.search,
+		DefaultLedger: ledger, Homes: where.homes, Ready: svc.ready, Standing: svc.standing, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
+		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: svc.Store, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
 	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})
@@ -188,18 +189,6 @@ func serveUntilDrained(ctx context.Context, f serveFlags, log *slog.Logger, svc 
 	}
 	log.Info("drained")
 	return nil
-}
-
-// homesOf returns the homes of a topology; without one, none.
-func homesOf(topology string) ([]id.Home, error) {
-	if topology == "" {
-		return nil, nil
-	}
-	t, err := loadTopology(topology)
-	if err != nil {
-		return nil, err
-	}
-	return t.HomeNames(), nil
 }
 
 func loadTLS(f serveFlags) (*tls.Config, error) {

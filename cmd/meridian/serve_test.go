@@ -107,27 +107,32 @@ func TestServe_HealthReadinessAndMetrics(t *testing.T) {
 	proxy := dbtest.NewProxy(t, d.URL)
 	s := serving(t, proxy.URL())
 	s.furnish(t, "acc_42")
-	for path, want := range map[string]string{"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`} {
-		if a := ask(t, http.DefaultClient, http.MethodGet, s.URL+path, ""); a.code != http.StatusOK || strings.TrimSpace(a.body) != want {
-			t.Errorf("%s: %d %s", path, a.code, a.body)
-		}
+	if a := ask(t, http.DefaultClient, http.MethodGet, s.URL+"/healthz", ""); a.code != http.StatusOK || strings.TrimSpace(a.body) != `{"status":"ok"}` {
+		t.Errorf("/healthz: %d %s", a.code, a.body)
+	}
+	host := proxy.URL()[strings.LastIndex(proxy.URL(), "@")+1:]
+	host = host[:strings.IndexByte(host, '/')]
+	want := `{"database":{"engine":"postgresql","hosts":[{"connections":N,"host":"` + host + `"}]},"region":"here","status":"ready"}`
+	a := ask(t, http.DefaultClient, http.MethodGet, s.URL+"/readyz", "")
+	if got := regexp.MustCompile(`"connections":\d+`).ReplaceAllString(strings.TrimSpace(a.body), `"connections":N`); a.code != http.StatusOK || got != want {
+		t.Errorf("/readyz: %d %s, want %s", a.code, got, want)
 	}
 	metrics := ask(t, http.DefaultClient, http.MethodGet, s.URL+"/metrics", "")
 	for _, want := range []string{
 		`meridian_outcomes_total{kind="credit",reason="",region="here"} 1`, `meridian_groups_in_flight{region="here"} 0`,
-		"meridian_rpc_seconds_count{", "meridian_group_commands_count{", "go_goroutines ", "process_resident_memory_bytes ",
+		`meridian_database_connections{database_region="",region="here"} `, "meridian_rpc_seconds_count{", "meridian_group_commands_count{", "go_goroutines ", "process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(metrics.body, want) {
 			t.Errorf("/metrics has no %s", want)
 		}
 	}
 	proxy.Away()
-	a := ask(t, http.DefaultClient, http.MethodGet, s.URL+"/readyz", "")
+	a = ask(t, http.DefaultClient, http.MethodGet, s.URL+"/readyz", "")
 	if a.code != http.StatusServiceUnavailable || !strings.Contains(a.body, `"status":"not ready"`) {
 		t.Errorf("without a database: %d %s", a.code, a.body)
 	}
-	for _, driver := range []string{"pgx", "dial", "postgres", "refused", "SQLSTATE", "127.0.0.1"} {
-		if strings.Contains(a.body, driver) {
+	for _, driver := range []string{"pgx", "dial", "refused", "SQLSTATE", "postgresql://", "127.0.0.1:"} {
+		if strings.Contains(strings.ReplaceAll(a.body, `"host":"`+host, ""), driver) {
 			t.Errorf("/readyz shows the driver's text: %s", a.body)
 		}
 	}

@@ -27,6 +27,7 @@ type service struct {
 	*store.Store
 	*commit.Committer
 	db      *db.DB
+	region  string // ours
 	leaving *leaving
 }
 
@@ -48,6 +49,7 @@ type storeFlags struct {
 	lanes    int
 	maxGroup int
 	maxQueue int
+	attempt  time.Duration
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
@@ -55,20 +57,22 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.lanes, "lanes", 2, "groups of commands in flight per set of homes; each needs a writing connection")
 	cmd.Flags().IntVar(&f.maxGroup, "max-group", 512, "most commands in one group, which is one transaction")
 	cmd.Flags().IntVar(&f.maxQueue, "max-queue", 8192, "most commands that wait; more are refused at once with resource_exhausted")
+	cmd.Flags().DurationVar(&f.attempt, "attempt-timeout", 10*time.Second,
+		"how long a group waits for the database before it is tried again on another connection; shorter than the engine takes to recover, it only asks more often")
 	cmd.Flags().IntVar(&f.writers, "writers", 8, "database connections that write")
 	cmd.Flags().IntVar(&f.readers, "readers", 8, "database connections that read")
 }
 
 func databaseFlag(cmd *cobra.Command, p *string) {
-	cmd.Flags().StringVar(p, "database-url", "", "postgresql://user@host:port/database of CockroachDB or PostgreSQL; several hosts separated by commas for failover")
+	cmd.Flags().StringVar(p, "database-url", "", "postgresql://user@host:port/database of CockroachDB or PostgreSQL; several hosts separated by commas, as in db1:26257,db2:26257, for failover")
 }
 
-// openService connects, refuses a schema that this binary does not know, and starts a committer.
-func openService(ctx context.Context, f storeFlags, registry prometheus.Registerer, tracing *telemetry.Tracing, log *slog.Logger) (service, error) {
+// openService connects, to hosts of its own region first, refuses a schema that this binary does not know, and starts a committer.
+func openService(ctx context.Context, f storeFlags, region string, registry prometheus.Registerer, tracing *telemetry.Tracing, log *slog.Logger) (service, error) {
 	if f.url == "" {
 		return service{}, fmt.Errorf("name the database with --database-url or MERIDIAN_DATABASE_URL (meridian dev brings its own)")
 	}
-	d, err := db.Open(ctx, db.Options{URL: f.url, Writers: f.writers, Readers: f.readers, Tracer: tracing.Query()})
+	d, err := db.Open(ctx, db.Options{URL: f.url, Writers: f.writers, Readers: f.readers, Tracer: tracing.Query(), Region: region, Log: log})
 	if err != nil {
 		return service{}, err
 	}
@@ -78,9 +82,10 @@ func openService(ctx context.Context, f storeFlags, registry prometheus.Register
 	}
 	s := store.New(d)
 	c := commit.New(s, commit.Options{
-		Lanes: f.lanes, MaxGroup: f.maxGroup, MaxQueue: f.maxQueue, Metrics: commit.NewMetrics(registry), Log: log,
+		Lanes: f.lanes, MaxGroup: f.maxGroup, MaxQueue: f.maxQueue, Attempt: f.attempt, Metrics: commit.NewMetrics(registry), Log: log,
 	})
-	return service{Store: s, Committer: c, db: d, leaving: &leaving{begun: make(chan struct{})}}, nil
+	registry.MustRegister(databaseMetrics{d})
+	return service{Store: s, Committer: c, db: d, region: region, leaving: &leaving{begun: make(chan struct{})}}, nil
 }
 
 // ready says why this node should get no traffic, or nil.
@@ -93,6 +98,46 @@ func (s service) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	return s.db.Ping(ctx)
+}
+
+// standing says where this node is and what its connections lead to, for /readyz. What it says anybody may read: hosts, and no users or passwords.
+func (s service) standing() map[string]any {
+	hosts := s.db.Hosts()
+	shown := make([]map[string]any, len(hosts))
+	for i, h := range hosts {
+		shown[i] = map[string]any{"host": h.Address, "connections": h.Connections}
+		if len(hosts) > 1 { // otherwise nobody asks it but the check itself
+			shown[i]["state"] = h.State
+			shown[i]["round_trip_ms"] = float64(h.RoundTrip.Microseconds()) / 1000
+		}
+		if h.Region != "" {
+			shown[i]["region"] = h.Region
+		}
+	}
+	database := map[string]any{"engine": s.db.Engine.Name, "hosts": shown}
+	if where := db.Where(hosts, s.region); where != "" {
+		database["connections"] = where
+	}
+	return map[string]any{"region": s.region, "database": database}
+}
+
+// databaseMetrics counts connections when it is asked.
+type databaseMetrics struct{ db *db.DB }
+
+var databaseConnections = prometheus.NewDesc("meridian_database_connections", "Connections of the pools, by the region of the database host.", []string{"database_region"}, nil)
+
+// Describe implements prometheus.Collector.
+func (databaseMetrics) Describe(out chan<- *prometheus.Desc) { out <- databaseConnections }
+
+// Collect implements prometheus.Collector. A host without a region counts under an empty one.
+func (m databaseMetrics) Collect(out chan<- prometheus.Metric) {
+	count := map[string]int{}
+	for _, h := range m.db.Hosts() {
+		count[h.Region] += h.Connections
+	}
+	for region, n := range count {
+		out <- prometheus.MustNewConstMetric(databaseConnections, prometheus.GaugeValue, float64(n), region)
+	}
 }
 
 // closeWait is longer than connections that nobody uses take to close.

@@ -34,6 +34,7 @@ type Options struct {
 	Homes          []id.Home                   // in which ledgers may be created; none: in all
 	Search         *search.Service             // answers SearchTransactions
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
+	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
 	Metrics        http.Handler                // of /metrics
 	Registerer     prometheus.Registerer
@@ -82,7 +83,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 		mux.Handle(path, interruptible(reflection))
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok", "") })
-	mux.HandleFunc("GET /readyz", readiness(o.Ready))
+	mux.HandleFunc("GET /readyz", readiness(o.Ready, o.Standing))
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
@@ -97,23 +98,35 @@ func services() []string {
 }
 
 // readiness answers load balancers: 200, or 503 with the reason.
-func readiness(ready func(context.Context) error) http.HandlerFunc {
+func readiness(ready func(context.Context) error, standing func() map[string]any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := ready(r.Context()); err != nil {
-			writeStatus(w, http.StatusServiceUnavailable, "not ready", toWire(err).Message())
+		err := ready(r.Context())
+		body := map[string]any{}
+		if standing != nil {
+			body = standing()
+		}
+		if err != nil {
+			body["status"], body["reason"] = "not ready", toWire(err).Message()
+			writeJSON(w, http.StatusServiceUnavailable, body)
 			return
 		}
-		writeStatus(w, http.StatusOK, "ready", "")
+		body["status"] = "ready"
+		writeJSON(w, http.StatusOK, body)
 	}
 }
 
 func writeStatus(w http.ResponseWriter, code int, status, reason string) {
+	body := map[string]any{"status": status}
+	if reason != "" {
+		body["reason"] = reason
+	}
+	writeJSON(w, code, body)
+}
+
+func writeJSON(w http.ResponseWriter, code int, body map[string]any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(struct { // the client went away
-		Status string `json:"status"`
-		Reason string `json:"reason,omitempty"`
-	}{status, reason})
+	_ = json.NewEncoder(w).Encode(body) // the client went away
 }
 
 // browsers lets pages of the given origins call.
