@@ -179,6 +179,7 @@ func (p plot) throughput(region int, most, mostFailed float64) chart {
 	for at := 0.0; at <= up*1.0001; at += step {
 		c.YTicks = append(c.YTicks, tick{At: y(at), Text: number(at)})
 	}
+	c.YTicks[len(c.YTicks)-1].Text += "/s"
 	for at := step; at <= down*1.0001; at += step {
 		c.YTicks = append(c.YTicks, tick{At: y(-at), Text: number(at)})
 	}

@@ -3,7 +3,7 @@
   'use strict';
   var data = JSON.parse(document.getElementById('columns').textContent);
   function number(n) { return n >= 100 ? Math.round(n).toLocaleString('en') : String(Math.round(n * 100) / 100); }
-  function latency(ms) { return ms < 0 ? 'no call ended' : ms >= 10000 ? number(ms / 1000) + ' s' : number(ms) + ' ms'; }
+  function latency(ms) { return ms < 0 ? 'no call ended' : ms >= 1000 ? number(ms / 1000) + ' s' : number(ms) + ' ms'; }
   function time(s) { return String(Math.round(s * 1000) / 1000); }
   document.querySelectorAll('svg.chart').forEach(function (svg) {
     var series = data.Series[Number(svg.dataset.region)];

@@ -22,19 +22,22 @@ func (r Report) Text(w io.Writer) error {
 	r.writeRecovery(&b)
 	r.writeTotals(&b)
 	r.writeVerdicts(&b)
-	fmt.Fprintf(&b, "\n%s\n", printable(r.last()))
+	r.writeLast(&b)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
 }
 
-// last is the line that stays in sight above the prompt.
-func (r Report) last() string {
-	if r.Passed {
-		return "✓ PASSED. " + r.rpo() + " " + r.duplicates() + " " + r.rto()
+// writeLast writes what stays in sight above the prompt.
+func (r Report) writeLast(b *strings.Builder) {
+	fmt.Fprintf(b, "\n%s %s\n", r.status().mark(), strings.ToUpper(string(r.status())))
+	for _, line := range []string{r.rpo(), r.duplicates(), r.rto()} {
+		fmt.Fprintf(b, "  %s\n", printable(line))
 	}
-	return "✗ FAILED. " + r.rpo() + " " + r.duplicates() + " " + r.rto() + "\n  Again: " + r.Command
+	if !r.Passed {
+		fmt.Fprintf(b, "  Again: %s\n", printable(r.Command))
+	}
 }
 
 func (r Report) writeSteps(b *strings.Builder) {
@@ -140,11 +143,18 @@ func (r Report) writeRecovery(b *strings.Builder) {
 }
 
 func (r Report) writeTotals(b *strings.Builder) {
+	t := r.Totals
 	b.WriteString("\nTotals\n")
-	writeTable(b, r.Totals.words(), "lr")
+	line := func(name, format string, args ...any) { fmt.Fprintf(b, "  %-10s %s\n", name, fmt.Sprintf(format, args...)) }
+	line("clients", "%s", grouped(t.Clients))
+	line("requests", "%s: %s failed, %s slow, %s only reading", grouped(t.Requests), grouped(t.FailedRequests), grouped(t.SlowRequests), grouped(t.Reads))
+	line("commands", "%s: %s acknowledged, %s declined, %s unknown in the end", grouped(t.Commands), grouped(t.Acknowledged), grouped(t.Declined), grouped(t.Unknown))
+	line("", "%s repeats got the same answer again, %s answered elsewhere", grouped(t.Replays), grouped(t.Moved))
+	line("events", "%s heard, and %s of them again", grouped(t.Events), grouped(t.EventRepeats))
+	line("lost", "%s acknowledged writes (RPO), and %s with two effects", grouped(t.LostWrites), grouped(t.DoubleEffects))
 }
 
-// words is a line for each total that is worth a line.
+// words is a line for each total.
 func (t Totals) words() [][]string {
 	table := make([][]string, 0, 8)
 	line := func(name, format string, args ...any) {
@@ -223,12 +233,13 @@ func writeTable(b *strings.Builder, table [][]string, align string) {
 	}
 }
 
-// printable keeps what a report holds from steering the terminal: a name with an escape sequence must not repaint a verdict.
+// printable keeps what a report holds from steering the terminal: a name with an escape sequence must not repaint a verdict, nor one with a
+// line break look like one.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
-		case c == '\n':
-			return c
+		case unicode.IsSpace(c):
+			return ' '
 		case unicode.IsPrint(c):
 			return c
 		default:

@@ -259,10 +259,10 @@ func milliseconds(ms float64) string {
 		return trimmed(ms, 2) + " ms"
 	case ms < 100:
 		return trimmed(ms, 1) + " ms"
-	case ms < 10_000:
+	case ms < 1000:
 		return number(ms) + " ms"
 	default:
-		return trimmed(ms/1000, 1) + " s"
+		return seconds(ms / 1000)
 	}
 }
 
