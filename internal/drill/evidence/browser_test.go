@@ -26,7 +26,7 @@ var screenshots = flag.String("screenshots", "", "a folder to which the browser 
 
 // watched is a tab that remembers whatever a page complains of and wherever it goes.
 type watched struct {
-	context.Context
+	context.Context    //nolint:containedctx // to chromedp, a tab is a context
 	mu                 sync.Mutex
 	complaints, visits []string
 }

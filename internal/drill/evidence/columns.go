@@ -1,6 +1,10 @@
 package evidence
 
-import "math"
+// The bounds of a bucket in seconds. Beyond them a report is damaged, and an axis would have no end.
+const (
+	leastBucket = 0.001
+	mostBucket  = 3600
+)
 
 // columns are the series of all regions, a few buckets in one where there are more of them than can be shown.
 type columns struct {
@@ -29,7 +33,7 @@ func (r Report) columns(most int) columns {
 	for _, s := range r.Series {
 		buckets = max(buckets, len(s.OK))
 	}
-	if buckets == 0 || !(r.Bucket > 0) || math.IsInf(r.Bucket, 0) {
+	if buckets == 0 || !(r.Bucket >= leastBucket && r.Bucket <= mostBucket) {
 		return columns{}
 	}
 	per := (buckets + most - 1) / most

@@ -81,7 +81,7 @@ func TestCompare_Judges(t *testing.T) {
 		{"more requests", "requests", func(r *Report) { r.Totals.Requests *= 2 }, NoJudgement},
 		{"latency within noise", "us-east1 before: p50", func(r *Report) { r.Phases[3].P50 *= 1.09 }, Same},
 		{"latency worse", "us-east1 before: p50", func(r *Report) { r.Phases[3].P50 *= 1.2 }, Worse},
-		{"latency by less than 1 ms", "us-east1 before: p50", func(r *Report) { r.Phases[3].P50 = r.Phases[3].P50 - 0.9 }, Same},
+		{"latency by less than 1 ms", "us-east1 before: p50", func(r *Report) { r.Phases[3].P50 -= 0.9 }, Same},
 		{"no call ended", "us-east1 before: p50", func(r *Report) { r.Phases[3].P50 = -1 }, NoJudgement},
 		{"throughput", "us-east1 before: answered", func(r *Report) { r.Phases[3].PerSecond *= 1.2 }, Better},
 	} {

@@ -72,8 +72,14 @@ func given() Report {
 			{"rows stay in the regions of their homes", "residency", Skipped, 0, []string{"the engine is a development build without a licence for placement"}, 0},
 		},
 		Log: []Line{
-			{-31.2, "starting 9 database nodes in 3 regions"}, {-4.05, "starting 3 servers"}, {0, "load begins: 48 clients"}, {20, "kill region/europe-west1"},
-			{27.42, "europe-west1 is well again"}, {50.9, "europe-west1 is back"}, {90, "load ends"}, {93.1, "checking"},
+			{-31.2, "starting 9 database nodes in 3 regions"},
+			{-4.05, "starting 3 servers"},
+			{0, "load begins: 48 clients"},
+			{20, "kill region/europe-west1"},
+			{27.42, "europe-west1 is well again"},
+			{50.9, "europe-west1 is back"},
+			{90, "load ends"},
+			{93.1, "checking"},
 		},
 	}
 	r.load()

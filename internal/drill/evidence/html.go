@@ -220,8 +220,14 @@ func (r Report) stepRows() []stepRow {
 // words is a line for each thing known about where a drill ran.
 func (e Environment) words() [][]string {
 	all := [][]string{
-		{"Engine", strings.TrimSpace(e.Engine + " " + e.EngineVersion)}, {"Topology", e.Topology}, {"Meridian", e.Meridian}, {"Go", e.Go},
-		{"System", e.OS}, {"CPU", e.CPU}, {"CPUs", grouped(e.CPUs)}, {"Memory", bytesOf(e.MemoryBytes)},
+		{"Engine", strings.TrimSpace(e.Engine + " " + e.EngineVersion)},
+		{"Topology", e.Topology},
+		{"Meridian", e.Meridian},
+		{"Go", e.Go},
+		{"System", e.OS},
+		{"CPU", e.CPU},
+		{"CPUs", grouped(e.CPUs)},
+		{"Memory", bytesOf(e.MemoryBytes)},
 	}
 	for _, l := range all {
 		if l[1] == "" || l[1] == "0" || l[1] == "–" {

@@ -236,8 +236,8 @@ func (r Report) check() error {
 	if r.Format != Format {
 		return fmt.Errorf("format is %d, not %d", r.Format, Format)
 	}
-	if len(r.Series) > 0 && !(r.Bucket > 0) {
-		return fmt.Errorf("bucket is %g: there are series, and their columns need a width", r.Bucket)
+	if len(r.Series) > 0 && !(r.Bucket >= leastBucket && r.Bucket <= mostBucket) {
+		return fmt.Errorf("bucket is %g: there are series, and their columns need a width of %g to %d s", r.Bucket, leastBucket, mostBucket)
 	}
 	for i, s := range r.Series {
 		n := len(s.OK)

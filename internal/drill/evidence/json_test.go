@@ -106,6 +106,7 @@ func TestRead_RefusesClearly(t *testing.T) {
 		{"phase", edit(`"name": "during"`, `"name": "then"`), `phases[1]: "then" is no name of a phase`},
 		{"order", edit(`"until": 50`, `"until": 5`), "steps[0]: it ends at 5 s, before it begins at 20 s"},
 		{"bucket", edit(`"bucket": 0.25`, `"bucket": 0`), "bucket is 0"},
+		{"endless axis", edit(`"bucket": 0.25`, `"bucket": 1e308`), "bucket is 1e+308"},
 		{"length", edit(`"ok": [`, `"ok": [ 1,`), "series[0] (europe-west1): its lists are not all as long"},
 		{"negative", edit(`"ok": [`+"\n        ", `"ok": [`+"\n        -"), "a number of calls is negative"},
 	} {

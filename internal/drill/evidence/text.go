@@ -145,7 +145,9 @@ func (r Report) writeRecovery(b *strings.Builder) {
 func (r Report) writeTotals(b *strings.Builder) {
 	t := r.Totals
 	b.WriteString("\nTotals\n")
-	line := func(name, format string, args ...any) { fmt.Fprintf(b, "  %-10s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	line("clients", "%s", grouped(t.Clients))
 	line("requests", "%s: %s failed, %s slow, %s only reading", grouped(t.Requests), grouped(t.FailedRequests), grouped(t.SlowRequests), grouped(t.Reads))
 	line("commands", "%s: %s acknowledged, %s declined, %s unknown in the end", grouped(t.Commands), grouped(t.Acknowledged), grouped(t.Declined), grouped(t.Unknown))
@@ -156,26 +158,23 @@ func (r Report) writeTotals(b *strings.Builder) {
 
 // words is a line for each total.
 func (t Totals) words() [][]string {
-	table := make([][]string, 0, 8)
-	line := func(name, format string, args ...any) {
-		table = append(table, []string{name, fmt.Sprintf(format, args...)})
+	return [][]string{
+		{"clients", grouped(t.Clients)},
+		{"requests", grouped(t.Requests)},
+		{"  failed", grouped(t.FailedRequests)},
+		{"  slow", grouped(t.SlowRequests)},
+		{"  only reading", grouped(t.Reads)},
+		{"commands", grouped(t.Commands)},
+		{"  acknowledged", grouped(t.Acknowledged)},
+		{"  declined", grouped(t.Declined)},
+		{"  unknown in the end", grouped(t.Unknown)},
+		{"  same answer again", grouped(t.Replays)},
+		{"  answered elsewhere", grouped(t.Moved)},
+		{"events heard", grouped(t.Events)},
+		{"  again", grouped(t.EventRepeats)},
+		{"lost writes (RPO)", grouped(t.LostWrites)},
+		{"double effects", grouped(t.DoubleEffects)},
 	}
-	line("clients", "%s", grouped(t.Clients))
-	line("requests", "%s", grouped(t.Requests))
-	line("  failed", "%s", grouped(t.FailedRequests))
-	line("  slow", "%s", grouped(t.SlowRequests))
-	line("  only reading", "%s", grouped(t.Reads))
-	line("commands", "%s", grouped(t.Commands))
-	line("  acknowledged", "%s", grouped(t.Acknowledged))
-	line("  declined", "%s", grouped(t.Declined))
-	line("  unknown in the end", "%s", grouped(t.Unknown))
-	line("  same answer again", "%s", grouped(t.Replays))
-	line("  answered elsewhere", "%s", grouped(t.Moved))
-	line("events heard", "%s", grouped(t.Events))
-	line("  again", "%s", grouped(t.EventRepeats))
-	line("lost writes (RPO)", "%s", grouped(t.LostWrites))
-	line("double effects", "%s", grouped(t.DoubleEffects))
-	return table
 }
 
 func (r Report) writeVerdicts(b *strings.Builder) {

@@ -76,11 +76,28 @@ func TestSummary_ClaimsNothingThatNobodyChecked(t *testing.T) {
 
 func TestWords_OfNumbers(t *testing.T) {
 	for _, row := range []struct{ got, want string }{
-		{seconds(0), "0 s"}, {seconds(0.034), "0.03 s"}, {seconds(7.5), "7.5 s"}, {seconds(143.217), "143.2 s"}, {seconds(12_345), "12,345 s"},
-		{milliseconds(-1), "–"}, {milliseconds(4.126), "4.13 ms"}, {milliseconds(41.26), "41.3 ms"}, {milliseconds(412.6), "413 ms"}, {milliseconds(4126), "4.13 s"},
-		{share(0, 0), "0 %"}, {share(1, 1_000_000), "< 0.01 %"}, {share(99_999, 100_000), "99.99 %"}, {share(5, 5), "100 %"},
-		{grouped(-1234567), "-1,234,567"}, {counted(1, "call"), "1 call"}, {counted(0, "call"), "0 calls"},
-		{bytesOf(0), "–"}, {bytesOf(512 << 20), "512 MiB"}, {bytesOf(8 << 30), "8 GiB"}, {trimmed(-0.001, 2), "0"}, {shortened("häuser", 4), "häu…"},
+		{seconds(0), "0 s"},
+		{seconds(0.034), "0.03 s"},
+		{seconds(7.5), "7.5 s"},
+		{seconds(143.217), "143.2 s"},
+		{seconds(12_345), "12,345 s"},
+		{milliseconds(-1), "–"},
+		{milliseconds(4.126), "4.13 ms"},
+		{milliseconds(41.26), "41.3 ms"},
+		{milliseconds(412.6), "413 ms"},
+		{milliseconds(4126), "4.13 s"},
+		{share(0, 0), "0 %"},
+		{share(1, 1_000_000), "< 0.01 %"},
+		{share(99_999, 100_000), "99.99 %"},
+		{share(5, 5), "100 %"},
+		{grouped(-1234567), "-1,234,567"},
+		{counted(1, "call"), "1 call"},
+		{counted(0, "call"), "0 calls"},
+		{bytesOf(0), "–"},
+		{bytesOf(512 << 20), "512 MiB"},
+		{bytesOf(8 << 30), "8 GiB"},
+		{trimmed(-0.001, 2), "0"},
+		{shortened("häuser", 4), "häu…"},
 	} {
 		if row.got != row.want {
 			t.Errorf("%q, want %q", row.got, row.want)
