@@ -168,3 +168,12 @@ func broken() Report {
 	}
 	return r
 }
+
+// short is a report with two buckets, for tests that need many reports.
+func short(r Report) Report {
+	for i := range r.Series {
+		s := &r.Series[i]
+		s.OK, s.Failed, s.P50, s.P99, s.Max = s.OK[:2], s.Failed[:2], s.P50[:2], s.P99[:2], s.Max[:2]
+	}
+	return r
+}

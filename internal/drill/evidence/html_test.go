@@ -96,9 +96,9 @@ func FuzzHTML_NamesCannotInject(f *testing.F) {
 			return // what is empty leaves lines out
 		}
 		if harmless == nil {
-			harmless = []byte(skeleton(rendered(t, hostile("harmless"))))
+			harmless = []byte(skeleton(rendered(t, short(hostile("harmless")))))
 		}
-		got := rendered(t, hostile(s))
+		got := rendered(t, short(hostile(s)))
 		if skeleton(got) != string(harmless) {
 			t.Errorf("%q changes the elements of the page", s)
 		}
