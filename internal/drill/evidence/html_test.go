@@ -63,12 +63,12 @@ var (
 func skeleton(page []byte) string { return strings.Join(tags.FindAllString(string(page), -1), " ") }
 
 func TestHTML_HostileNamesCannotInject(t *testing.T) {
-	harmless := skeleton(rendered(t, hostile("harmless")))
+	harmless := skeleton(rendered(t, short(hostile("harmless"))))
 	for _, s := range []string{
 		`<script>alert(1)</script>`, `"><svg onload=alert(1)>`, `' onmouseover='alert(1)`, `</title><script>`, `</script><script>alert(1)</script>`,
 		`</pre></table><iframe src=//evil>`, `<!--`, `-->`, `]]>`, "\u2028</style>", `{{.Report.Seed}}`, `javascript:alert(1)`, "`${alert(1)}`", "<\x00script>", "\xff<b>",
 	} {
-		got := rendered(t, hostile(s))
+		got := rendered(t, short(hostile(s)))
 		if skeleton(got) != harmless {
 			t.Errorf("%q changes the elements of the page", s)
 		}
