@@ -87,11 +87,11 @@ type demo struct {
 	imported importer.Summary
 	source   string
 	history  *sim.History
-	audience *audience
-	heard    hearing
+	totals   sim.Totals
+	witness  *sim.Witness
 	killed   string
 	report   verify.Report
-	checked  struct{ repeats, accounts int }
+	verdicts []sim.Verdict
 	problems []string
 	elapsed  time.Duration
 }
@@ -108,9 +108,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	for _, n := range d.local.nodes {
 		fmt.Fprintf(d.w, "  node: %-18s %s  (process %d)\n", n.Region, n.URL, n.PID())
 	}
-	d.audience = d.newAudience()
-	d.audience.start(ctx, d.local.topology.HomeNames())
-	defer d.audience.close()
+	defer d.listen(ctx)()
 	for _, step := range []func(context.Context) error{d.importBank, d.load, d.prove} {
 		if err := step(ctx); err != nil {
 			return err
@@ -178,9 +176,9 @@ func (d *demo) bankFile() ([]byte, error) {
 // load runs the clients, and kills a node when half of the time is over.
 func (d *demo) load(ctx context.Context) error {
 	d.workload = sim.Workload{Accounts: d.f.accounts, Hot: 8, Seed: d.f.seed}
-	nodes := make([]ledger.Service, len(d.local.nodes))
-	for i := range d.local.nodes {
-		nodes[i] = d.local.client(i)
+	nodes, names := make([]ledger.Service, len(d.local.nodes)), make([]string, len(d.local.nodes))
+	for i, n := range d.local.nodes {
+		nodes[i], names[i] = d.local.client(i), n.Region
 	}
 	if err := d.local.openBooks(ctx, nodes[0]); err != nil {
 		return err
@@ -196,7 +194,8 @@ func (d *demo) load(ctx context.Context) error {
 	killed := make(chan error, 1)
 	timer := time.AfterFunc(d.f.duration/2, func() { killed <- d.kill(victim) })
 	defer timer.Stop()
-	d.history = sim.Run(ctx, d.workload, nodes, sim.Options{Clients: d.f.clients, Duration: d.f.duration})
+	d.history = sim.Run(ctx, d.workload, sim.Ring(names, nodes), sim.Options{Clients: d.f.clients, Duration: d.f.duration, Reads: 0.1})
+	d.totals = d.history.Totals(time.Second)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

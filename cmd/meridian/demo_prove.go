@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/sim"
 	"github.com/meridian-ledger/meridian/internal/store"
 	"github.com/meridian-ledger/meridian/internal/verify"
 )
@@ -101,19 +102,22 @@ func bankBalances(file []byte) (map[string]money.Amount, error) {
 func (d *demo) prove(ctx context.Context) error {
 	d.headline("Proving the books")
 	survivor := d.local.client(len(d.local.nodes) - 1)
-	problems, repeats, accounts, err := d.history.Check(ctx, d.workload, survivor, 5_000)
-	if err != nil {
-		return err
-	}
-	d.problems = append(d.problems, problems...)
-	d.checked.repeats, d.checked.accounts = repeats, accounts
+	settling, cancel := context.WithTimeout(ctx, takeover)
+	defer cancel()
+	d.history.Settle(settling, survivor)
+	d.verdicts, _ = d.history.Judge(ctx, d.workload, survivor, sim.Judging{})
 	books, err := db.Open(ctx, db.Options{URL: d.local.engine.URL, Writers: 1, Readers: 2, Name: "meridian demo"})
 	if err != nil {
 		return err
 	}
 	defer books.Close()
-	if err := d.proveStream(ctx, store.New(books)); err != nil {
+	stream, err := d.proveStream(ctx, store.New(books))
+	if err != nil {
 		return err
+	}
+	d.verdicts = append(d.verdicts, stream)
+	for _, v := range d.verdicts {
+		d.problems = append(d.problems, v.Problems...)
 	}
 	if d.report, err = verify.Run(ctx, books, verify.Options{}); err != nil {
 		return err

@@ -30,24 +30,27 @@ type demoSummary struct {
 	Events       int                 `json:"events_heard"`
 	EventRepeats int                 `json:"events_heard_again"`
 	StreamBreaks int                 `json:"streams_broken_off"`
-	Repeats      int                 `json:"repeats_checked"`
-	Accounts     int                 `json:"accounts_checked"`
+	Checked      map[string]int      `json:"checked"` // how many things each check looked at
 	Proven       bool                `json:"proven"`
 	Problems     []string            `json:"problems"`
 	Seconds      float64             `json:"seconds"`
 }
 
 func (d *demo) summary() demoSummary {
-	h := d.history
-	latency := map[string]float64{}
+	t, latency, checked := d.totals, map[string]float64{}, map[string]int{}
 	for name, q := range map[string]float64{"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100} {
-		latency[name] = ms(h.Latency.ValueAtQuantile(q))
+		latency[name] = ms(t.Latency.ValueAtQuantile(q))
 	}
+	for _, v := range d.verdicts {
+		checked[v.Checker] = v.Looked
+	}
+	events, repeats, breaks := d.witness.Heard()
 	return demoSummary{
-		Engine: d.local.engine.Name + " " + d.local.engine.Version, Seed: h.Seed, ImportedRows: d.imported.Rows, Commands: len(h.Answers),
-		Kinds: h.Kinds, Posted: h.Posted(), Declines: h.Declines, Replays: h.Replays, PerSecond: float64(len(h.Answers)) / h.Elapsed.Seconds(),
-		LatencyMS: latency, Killed: d.killed, FailedCalls: h.Failed, Moved: h.Moved, WorstMS: float64(h.Worst.Microseconds()) / 1000,
-		Events: d.heard.events, EventRepeats: d.heard.repeats, StreamBreaks: d.heard.breaks, Repeats: d.checked.repeats, Accounts: d.checked.accounts, Proven: len(d.problems) == 0, Problems: append([]string{}, d.problems...), Seconds: d.elapsed.Seconds(),
+		Engine: d.local.engine.Name + " " + d.local.engine.Version, Seed: d.history.Seed, ImportedRows: d.imported.Rows, Commands: t.Acknowledged,
+		Kinds: t.Kinds, Posted: t.Posted, Declines: t.Declines, Replays: t.Replays, PerSecond: float64(t.Acknowledged) / d.history.Elapsed.Seconds(),
+		LatencyMS: latency, Killed: d.killed, FailedCalls: t.FailedRequests, Moved: t.Moved, WorstMS: ms(t.Worst.Microseconds()),
+		Events: events, EventRepeats: repeats, StreamBreaks: breaks, Checked: checked, Proven: len(d.problems) == 0,
+		Problems: append([]string{}, d.problems...), Seconds: d.elapsed.Seconds(),
 	}
 }
 
@@ -55,7 +58,7 @@ func ms(micros int64) float64 { return float64(micros) / 1000 }
 
 // print is the summary that a person reads.
 func (d *demo) print() {
-	s, h := d.summary(), d.history
+	s, h, t := d.summary(), d.history, d.totals
 	d.headline("What happened")
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(d.w, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
@@ -65,12 +68,12 @@ func (d *demo) print() {
 	line("commands", "%s in %s: %s a second through %d nodes", grouped(fmt.Sprint(s.Commands)), h.Elapsed.Round(10*time.Millisecond),
 		grouped(fmt.Sprintf("%.0f", s.PerSecond)), len(d.local.nodes))
 	line("posted", "%s", grouped(fmt.Sprint(s.Posted)))
-	for _, kind := range slices.Sorted(maps.Keys(h.Kinds)) {
-		line("", "  %-10s %8s", kind, grouped(fmt.Sprint(h.Kinds[kind])))
+	for _, kind := range slices.Sorted(maps.Keys(t.Kinds)) {
+		line("", "  %-10s %8s", kind, grouped(fmt.Sprint(t.Kinds[kind])))
 	}
 	line("declined", "%s", grouped(fmt.Sprint(s.Commands-s.Posted)))
-	for _, reason := range slices.Sorted(maps.Keys(h.Declines)) {
-		line("", "  %-22s %8s", reason, grouped(fmt.Sprint(h.Declines[reason])))
+	for _, reason := range slices.Sorted(maps.Keys(t.Declines)) {
+		line("", "  %-22s %8s", reason, grouped(fmt.Sprint(t.Declines[reason])))
 	}
 	line("replays", "%s repeats of a key got the same answer again", grouped(fmt.Sprint(s.Replays)))
 	line("latency", "p50 %.1f ms   p90 %.1f ms   p99 %.1f ms   p99.9 %.1f ms   max %.0f ms",
@@ -82,7 +85,9 @@ func (d *demo) print() {
 	}
 	line("the kill", "%s: %d calls failed, %d commands were answered elsewhere, the slowest of them after %.0f ms%s",
 		s.Killed, s.FailedCalls, s.Moved, s.WorstMS, verdict)
-	line("checked", "%s repeats against their first answers, %s balances against what clients were told", grouped(fmt.Sprint(s.Repeats)), grouped(fmt.Sprint(s.Accounts)))
+	looked := func(checker string) string { return grouped(fmt.Sprint(s.Checked[checker])) }
+	line("checked", "%s answers against the journal, %s accounts against what clients were told, %s repeats, %s reads", looked("lost_write"),
+		looked("double_effect"), looked("wrong_answer"), looked("stale_read"))
 	once := ""
 	if s.Proven {
 		once = ": each once, in order on every account"
@@ -104,7 +109,7 @@ func (d *demo) printHistogram() {
 	const from, steps, width = 500, 12, 44 // microseconds
 	counts := make([]int64, steps+1)
 	var most int64
-	for _, bar := range d.history.Latency.Distribution() {
+	for _, bar := range d.totals.Latency.Distribution() {
 		i, bound := 0, int64(from)
 		for i < steps && bar.To > bound {
 			i, bound = i+1, 2*bound

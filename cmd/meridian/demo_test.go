@@ -33,7 +33,8 @@ func TestDemo_KillsANodeAndProvesTheBooks(t *testing.T) {
 		if s.Killed == "" || s.FailedCalls == 0 || s.Moved == 0 {
 			t.Errorf("killed %q, %d failed calls, %d commands moved: the kill hit nothing", s.Killed, s.FailedCalls, s.Moved)
 		}
-		if s.ImportedRows != 500 || s.Commands == 0 || s.Posted == 0 || len(s.Declines) == 0 || s.Replays == 0 || s.Repeats != s.Commands || s.Accounts != 3*20 {
+		if s.ImportedRows != 500 || s.Commands == 0 || s.Posted == 0 || len(s.Declines) == 0 || s.Replays == 0 || s.Checked["lost_write"] < s.Commands ||
+			s.Checked["double_effect"] < 3*20 || s.Checked["stale_read"] == 0 || s.Checked["linearizable"] == 0 || s.Checked["events"] == 0 {
 			t.Errorf("the summary says %s", r.stdout)
 		}
 		if !strings.HasPrefix(s.Engine, "postgresql ") || s.LatencyMS["p50"] <= 0 || s.LatencyMS["max"] < s.LatencyMS["p99"] {

@@ -70,7 +70,7 @@ type chaos struct {
 	database dbtest.Database
 	books    *store.Store
 	homes    []id.Home
-	homeOf   map[string]string
+	homeOf   map[id.Ledger]id.Home
 	workload sim.Workload
 	seats    []*seat
 	faults   *faults
@@ -81,7 +81,7 @@ type chaos struct {
 	jetstream *jetStream
 	kafka     *kfake.Cluster
 	forms     *forms
-	live      []*witness // that hear while the load runs
+	live      []*sim.Witness // that hear while the load runs
 	end       context.CancelFunc
 	watching  sync.WaitGroup
 }
@@ -89,18 +89,18 @@ type chaos struct {
 func newChaos(t *testing.T, d dbtest.Database, seed uint64) *chaos {
 	t.Helper()
 	c := &chaos{
-		database: d, books: store.New(d.DB), homes: []id.Home{"eu", "us"}, homeOf: map[string]string{}, leases: &leases{}, dir: t.TempDir(),
+		database: d, books: store.New(d.DB), homes: []id.Home{"eu", "us"}, homeOf: map[id.Ledger]id.Home{}, leases: &leases{}, dir: t.TempDir(),
 		jetstream: newJetStream(t), kafka: newKafka(t), forms: &forms{known: map[[32]byte]error{}},
 	}
 	c.workload = sim.Workload{Accounts: 40, Hot: 3, Seed: seed}
 	for _, home := range c.homes {
 		for _, brand := range []string{"brand-", "shop-"} {
 			l := id.Ledger(brand + string(home))
-			c.workload.Ledgers, c.homeOf[string(l)] = append(c.workload.Ledgers, l), string(home)
+			c.workload.Ledgers, c.homeOf[l] = append(c.workload.Ledgers, l), home
 		}
 	}
 	c.web = newHook(t, seed, c.witness("webhook"))
-	c.live = append(c.live, c.web.witness)
+	c.live = append(c.live, c.web.Witness)
 	proxy := dbtest.NewProxy(t, d.URL)
 	start := func() *server {
 		return serving(t, proxy.URL(), "--webhook-allow-private", "127.0.0.1/32", "--events-dir", c.dir)
@@ -123,14 +123,16 @@ func newChaos(t *testing.T, d dbtest.Database, seed uint64) *chaos {
 	return c
 }
 
-func (c *chaos) witness(name string) *witness { return newWitness(name, c.homeOf, c.forms) }
+func (c *chaos) witness(name string) *sim.Witness {
+	return sim.NewWitness(name, c.homeOf, c.forms.check)
+}
 
 // open makes ledgers and accounts while nothing is wrong yet.
 func (c *chaos) open(t *testing.T) {
 	t.Helper()
 	svc := rpc.NewClient(c.seats[0].http(), "http://seat")
 	for _, l := range c.workload.Ledgers {
-		made := ledger.Ledger{ID: l, Home: id.Home(c.homeOf[string(l)]), Assets: []money.Asset{{Code: "EUR", Scale: 2}}}
+		made := ledger.Ledger{ID: l, Home: c.homeOf[l], Assets: []money.Asset{{Code: "EUR", Scale: 2}}}
 		if _, err := svc.CreateLedger(t.Context(), made); err != nil {
 			t.Fatal(err)
 		}
@@ -142,14 +144,15 @@ func (c *chaos) open(t *testing.T) {
 
 // listen has a subscriber for the stream of each home, who begins at another node.
 func (c *chaos) listen(ctx context.Context) {
+	const hangUpAfter = 300
 	w := c.witness("subscriber")
 	c.live = append(c.live, w)
 	for i, home := range c.homes {
-		var nodes []*rpc.EventClient
+		var nodes []sim.Source
 		for n := range c.seats {
-			nodes = append(nodes, c.seats[(i+n)%len(c.seats)].events())
+			nodes = append(nodes, streamOf(c.seats[(i+n)%len(c.seats)].events()))
 		}
-		c.watching.Go(func() { listens(ctx, home, nodes, w) })
+		c.watching.Go(func() { w.Listen(ctx, home, nodes, hangUpAfter) })
 	}
 }
 
@@ -170,25 +173,26 @@ func (c *chaos) subscribe(t *testing.T) {
 	}
 }
 
-// customer is a node as a client sees it who thinks a moment before each command: faults are what is to be heavy, not the load.
-type customer struct{ ledger.Service }
-
-func (c customer) Execute(ctx context.Context, b ledger.Batch) ([]ledger.Result, error) {
-	const think = 15 * time.Millisecond
-	time.Sleep(think)
-	return c.Service.Execute(ctx, b)
-}
-
-// load runs clients until the time is over, and every command has its answer. Some commands move money from one home to the other.
+// load runs clients until the time is over and every command has its answer. They think a moment before each: faults are what is to be heavy,
+// not the load. Some commands move money from one home to the other.
 func (c *chaos) load(t *testing.T, lasts time.Duration) (wait func() *sim.History) {
 	t.Helper()
 	var nodes []ledger.Service
+	var names []string
 	for _, s := range c.seats {
-		nodes = append(nodes, customer{rpc.NewClient(s.http(), "http://"+s.name)})
+		nodes, names = append(nodes, rpc.NewClient(s.http(), "http://"+s.name)), append(names, s.name)
 	}
 	done := make(chan *sim.History, 1)
 	go func() {
-		done <- sim.Run(t.Context(), c.workload, nodes, sim.Options{Clients: 8, Duration: lasts, Attempt: 2 * time.Second})
+		done <- sim.Run(t.Context(), c.workload, sim.Ring(names, nodes), sim.Options{
+			Clients: 8, Duration: lasts, Attempt: 2 * time.Second, Think: 15 * time.Millisecond, Reads: 0.1,
+		})
 	}()
-	return func() *sim.History { return <-done }
+	return func() *sim.History {
+		h := <-done
+		settling, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		h.Settle(settling, nodes[0])
+		return h
+	}
 }

@@ -21,12 +21,13 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
 // hook is a webhook behind TLS that misbehaves, until it is calm. What befalls an event hangs on the seed, its id and how often it came.
 type hook struct {
 	*httptest.Server
-	*witness
+	*sim.Witness
 	key   []byte
 	seed  uint64
 	calm  atomic.Bool
@@ -35,8 +36,8 @@ type hook struct {
 	fates map[string]int
 }
 
-func newHook(t *testing.T, seed uint64, w *witness) *hook {
-	h := &hook{witness: w, key: []byte("0123456789abcdef0123456789abcdef"), seed: seed, came: map[string]int{}, fates: map[string]int{}}
+func newHook(t *testing.T, seed uint64, w *sim.Witness) *hook {
+	h := &hook{Witness: w, key: []byte("0123456789abcdef0123456789abcdef"), seed: seed, came: map[string]int{}, fates: map[string]int{}}
 	h.Server = httptest.NewUnstartedServer(h)
 	h.Config.ErrorLog = log.New(io.Discard, "", 0) // senders die in the middle of a handshake
 	h.StartTLS()
@@ -94,13 +95,11 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.Header.Get("webhook-id")
 	if err := h.signed(id, r.Header, body); err != nil {
-		h.witness.mu.Lock()
-		h.problem("%s: %v", id, err)
-		h.witness.mu.Unlock()
+		h.Problem("%s: %v", id, err)
 	}
 	fate := h.fate(id)
 	if strings.HasPrefix(fate, "taken") {
-		h.hear(body)
+		h.Hear(body)
 	}
 	switch {
 	case strings.HasSuffix(fate, "500"):

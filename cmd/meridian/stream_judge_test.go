@@ -8,7 +8,6 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
-	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
@@ -73,8 +72,9 @@ func (c *chaos) outstanding(t *testing.T) (left int, what string) {
 		}
 	}
 	for _, w := range c.live {
-		n := max(0, journal-w.count()) // more is for judge to see
-		say(n, "%s lacks %d", w.name, n)
+		events, _, _ := w.Heard()
+		n := max(0, journal-events) // more is for judge to see
+		say(n, "%s lacks %d", w.Name(), n)
 	}
 	return left, what
 }
@@ -90,18 +90,18 @@ FROM (` + sqlChanges + `) c LEFT JOIN stream s ON s.home = c.home AND s.ledger_i
 )
 
 // journal is what there is to deliver, with its positions, by a statement of the test's own.
-func (c *chaos) journal(t *testing.T) map[place]int64 {
+func (c *chaos) journal(t *testing.T) map[sim.Place]int64 {
 	t.Helper()
 	rows, err := c.database.DB.Reader().Query(t.Context(), sqlPlaces)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	all := map[place]int64{}
+	all := map[sim.Place]int64{}
 	for rows.Next() {
-		var at place
+		var at sim.Place
 		var position int64
-		if err := rows.Scan(&at.home, &at.id, &position); err != nil {
+		if err := rows.Scan(&at.Home, &at.ID, &position); err != nil {
 			t.Fatal(err)
 		}
 		all[at] = position
@@ -121,30 +121,25 @@ func (c *chaos) judge(t *testing.T, h *sim.History) {
 	readFiles(t, filepath.Join(c.dir, "chaos"), files)
 	c.jetstream.read(t, jets)
 	readKafka(t, c.kafka, kafka)
-	journal, acknowledged := c.journal(t), map[string]ledger.Outcome{}
-	problems, _, _, err := h.Check(t.Context(), c.workload, svc, 200)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Error(p)
-	}
-	for transaction, o := range h.Answers {
-		acknowledged[transaction.String()] = o
-	}
+	journal, totals := c.journal(t), h.Totals(time.Second)
+	verdicts, _ := h.Judge(t.Context(), c.workload, svc, sim.Judging{Repeats: 200})
 	t.Logf("%d events of %d acknowledged commands, %d calls without an answer, %d replays, %d commits cut; the webhook's: %v",
-		len(journal), len(acknowledged), h.Failed, h.Replays, c.faults.proxy.Cuts(), c.web.tally())
+		len(journal), totals.Acknowledged, totals.FailedRequests, h.Replays, c.faults.proxy.Cuts(), c.web.tally())
 	repeats := 0
 	for _, w := range append(c.live, files, jets, kafka) {
-		w.compare(journal, acknowledged)
-		problems, events, again := w.verdict()
-		for _, p := range problems {
-			t.Error(p)
-		}
-		t.Logf("%-10s %d events and %d repeats", w.name, events, again)
+		w.Expect(journal)
+		verdicts = append(verdicts, w.Verdict(h, nil))
+		events, again, _ := w.Heard()
+		t.Logf("%-10s %d events and %d repeats", w.Name(), events, again)
 		repeats += again
 	}
-	if len(acknowledged) == 0 || repeats == 0 {
+	for _, v := range verdicts {
+		t.Logf("%-12s %s, looked at %d in %s %v", v.Checker, v.Status, v.Looked, v.Took.Round(time.Millisecond), v.Notes)
+		for _, p := range v.Problems {
+			t.Error(p)
+		}
+	}
+	if totals.Acknowledged == 0 || repeats == 0 {
 		t.Error("nothing was put to the test")
 	}
 	c.judgeTakeovers(t)

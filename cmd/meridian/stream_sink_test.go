@@ -21,8 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/meridian-ledger/meridian/internal/event"
-	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/rpc"
+	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
 func specOf(kind string, settings map[string]any) event.SinkSpec {
@@ -70,7 +69,7 @@ func (s *jetStream) spec() event.SinkSpec {
 }
 
 // read lets a witness hear all that is in the stream.
-func (s *jetStream) read(t *testing.T, w *witness) {
+func (s *jetStream) read(t *testing.T, w *sim.Witness) {
 	t.Helper()
 	info, err := s.stream.Info(t.Context())
 	if err != nil {
@@ -93,7 +92,7 @@ func (s *jetStream) read(t *testing.T, w *witness) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.hear(body)
+		w.Hear(body)
 	}
 }
 
@@ -112,7 +111,7 @@ func kafkaSpec(c *kfake.Cluster) event.SinkSpec {
 	return specOf("kafka", map[string]any{"brokers": c.ListenAddrs(), "topic": "events"})
 }
 
-func readKafka(t *testing.T, c *kfake.Cluster, w *witness) {
+func readKafka(t *testing.T, c *kfake.Cluster, w *sim.Witness) {
 	t.Helper()
 	reader, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics("events"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -141,13 +140,13 @@ func readKafka(t *testing.T, c *kfake.Cluster, w *witness) {
 			if err != nil {
 				t.Error(err)
 			}
-			w.hear(body)
+			w.Hear(body)
 		})
 	}
 }
 
 // readFiles lets a witness hear the files of a directory in the order in which they were written. Nothing else may lie there.
-func readFiles(t *testing.T, dir string, w *witness) {
+func readFiles(t *testing.T, dir string, w *sim.Witness) {
 	t.Helper()
 	type file struct {
 		path string
@@ -184,43 +183,10 @@ func readFiles(t *testing.T, dir string, w *witness) {
 			t.Fatal(err)
 		}
 		for line := range bytes.Lines(text) {
-			w.hear(bytes.TrimSuffix(line, []byte("\n")))
+			w.Hear(bytes.TrimSuffix(line, []byte("\n")))
 		}
 	}
-	if w.repeats > 0 {
-		t.Errorf("%d events stand twice in the files", w.repeats)
-	}
-}
-
-// listens subscribes to a home for as long as the context lasts, each time at the next node. One time it goes on after the last word that it
-// heard, the other time from a place that it saved before, and so hears again what came after.
-func listens(ctx context.Context, home id.Home, nodes []*rpc.EventClient, w *witness) {
-	const saveEvery, hangUpAfter = 100, 300
-	saved, last := event.Position(0), event.Position(0)
-	for n := 0; ctx.Err() == nil; n++ {
-		words, began := 0, time.Now()
-		if n%2 == 1 {
-			saved = last
-		}
-		from := rpc.Subscriber{Home: home, After: saved, Heartbeat: time.Second}
-		for word, err := range nodes[n%len(nodes)].Subscribe(ctx, from) {
-			if words++; err != nil || words > hangUpAfter {
-				break
-			}
-			if last = max(last, word.Position); word.Event == nil {
-				saved = word.Position
-				continue
-			}
-			w.hear(word.Event.Body)
-			if last = max(last, word.Event.Position); last >= saved+saveEvery {
-				saved = last
-			}
-		}
-		if pause := 100*time.Millisecond - time.Since(began); pause > 0 { // nobody there
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
-		}
+	if _, repeats, _ := w.Heard(); repeats > 0 {
+		t.Errorf("%d events stand twice in the files", repeats)
 	}
 }

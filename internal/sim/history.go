@@ -1,14 +1,10 @@
 package sim
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"github.com/meridian-ledger/meridian/internal/errs"
-	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
@@ -36,6 +32,8 @@ type Call struct {
 
 	// Of Happened and Late: when Settle asked, and had the answer.
 	Asked, Settled time.Duration
+
+	fresh bool // an answer said that it was the first
 }
 
 // decided tells whether it is known what the command became.
@@ -111,63 +109,39 @@ type History struct {
 	Replays   int           // repeats that got the answer again
 	Different []string      // repeats that did not, and commands that were refused: must be empty
 
-	calls map[id.Transaction]*Call
 }
 
-// Totals are the numbers of a run.
-type Totals struct {
-	Clients, Requests, FailedRequests, SlowRequests   int // requests: all calls to nodes but probes
-	Commands, Acknowledged, Declined, Posted, Unknown int // acknowledged: posted and declined; unknown: those without an answer, settled or not
-	Settled, Replays, Moved, Reads                    int // moved: answered by another node than the first one asked
-	Kinds                                             map[ledger.Kind]int
-	Declines                                          map[errs.Reason]int
-	Worst                                             time.Duration           // the longest that a command with a failed call took to its answer
-	Latency                                           *hdrhistogram.Histogram // of acknowledged commands, from the first call to the answer, in microseconds
+func newHistory(w Workload, regions []Region, o Options) *History {
+	h := &History{Run: fmt.Sprintf("sim-%x", o.Start.UnixNano()), Seed: w.Seed, Clients: o.Clients, Start: o.Start, Loaded: o.Duration}
+	for _, r := range regions {
+		h.regionOf(r.Name)
+	}
+	for _, r := range regions {
+		for _, n := range r.Nodes {
+			h.regionOf(n.Region)
+		}
+	}
+	return h
 }
 
-// Series are the attempts of the clients of a region, in buckets by when they began. Percentiles are of answered ones; -1 where there is none.
-type Series struct {
-	Region        string
-	OK, Failed    []int
-	P50, P99, Max []float64 // milliseconds
+// regionOf is the place of a region in Regions, where it is put when it is new. There are few of them.
+func (h *History) regionOf(name string) uint8 {
+	i := slices.Index(h.Regions, name)
+	if i < 0 {
+		i, h.Regions = len(h.Regions), append(h.Regions, name)
+	}
+	return uint8(i) //nolint:gosec // few
 }
 
-// Span is a part of the timeline.
-type Span struct {
-	Name        string
-	From, Until time.Duration
-}
-
-// Phase sums up a part of the timeline for the clients of a region: the attempts that began in it.
-type Phase struct {
-	Span
-	Region                 string
-	Requests, Failed, Slow int
-	PerSecond              float64       // answered
-	P50, P99, P999, Max    time.Duration // of answered ones; 0 where there is none
-}
-
-// Recovery is how a region's clients got over something that happened.
-type Recovery struct {
-	Noticed   bool          // somebody in the region noticed: a call failed, or hung
-	Detect    time.Duration // from the event to the end of the first failed attempt; 0 where none failed
-	RTO       time.Duration // from the event to the end of the last window that was not good; 0 where all were
-	Recovered bool          // the last window was good
+// Acknowledged returns the commands that were answered while the clients were at work.
+func (h *History) Acknowledged() []*Call {
+	var all []*Call
+	for _, c := range h.Calls {
+		if c.State == Acknowledged {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func (c *Call) String() string { return fmt.Sprintf("%s %s", c.Command.Kind, c.Command.Key) }
-
-// Totals adds up. An answered attempt is slow where it took longer than slow.
-func (h *History) Totals(slow time.Duration) Totals { return Totals{} }
-
-// Series counts attempts in buckets, for the clients of each region.
-func (h *History) Series(bucket time.Duration) []Series { return nil }
-
-// Phases sums up parts of the timeline, region by region.
-func (h *History) Phases(slow time.Duration, spans ...Span) []Phase { return nil }
-
-// Recovery measures how the clients of a region got over what happened at from, up to until.
-func (h *History) Recovery(region string, from, until time.Duration) Recovery { return Recovery{} }
-
-// Settle asks for the commands whose end nobody knows, under their keys, until each has an answer or the context ends.
-func (h *History) Settle(ctx context.Context, svc ledger.Service) {}

@@ -1,16 +1,20 @@
-// Package sim is a seeded workload of many independent clients, and the checker of what they were told.
+// Package sim is a seeded workload of many independent clients, the history of what they did and were told, and the checkers of it.
 //
 // It promises that each client follows the rules that a client of money follows: it makes up a key once, and on any failure takes the
-// same key to the next node until it has an answer. Every answer is kept; the checker then holds the books against the answers, to the
-// last unit. It knows the ledger only as a ledger.Service.
+// same key to the next node until it has an answer. Every call and every answer is kept, and a command without an answer stays in the history
+// as unknown until Settle learns its end. The checkers then hold the books and the change stream against the answers, to the last unit. It
+// knows the ledger only as a ledger.Service.
+//
+// Read workload.go for what clients ask for, load.go and client.go for how, history.go for what is kept, series.go for what is measured of it,
+// and verdict.go for what is judged.
 package sim
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -23,8 +27,9 @@ type Workload struct {
 	Accounts int         // in each ledger
 	Hot      int         // of them, that take a third of the movements
 	Seed     uint64
+	Across   float64 // share of the commands that move money from one ledger to another, from 0 to 1; 0: a few of a hundred
 
-	before map[ledger.Ref]money.Amount // what Open found on the accounts
+	before map[ledger.Ref]ledger.Account // what Open found
 }
 
 const (
@@ -64,32 +69,30 @@ func (w *Workload) Open(ctx context.Context, svc ledger.Service) error {
 		}
 	}
 	var err error
-	w.before, err = w.balances(ctx, svc)
+	w.before, err = w.accounts(ctx, svc)
 	return err
 }
 
-// balances reads what all players have.
-func (w Workload) balances(ctx context.Context, svc ledger.Service) (map[ledger.Ref]money.Amount, error) {
+// accounts reads all accounts of the ledgers: those of players, and those of the house.
+func (w Workload) accounts(ctx context.Context, svc ledger.Service) (map[ledger.Ref]ledger.Account, error) {
 	const page = 1000
-	posted := map[ledger.Ref]money.Amount{}
+	all := map[ledger.Ref]ledger.Account{}
 	for _, name := range w.Ledgers {
-		for after, more := id.Account(players), true; more; {
-			accounts, err := svc.Accounts(ctx, name, after, page)
-			if err != nil {
+		for after, more := id.Account(""), true; more; {
+			var accounts []ledger.Account
+			if err := patiently(ctx, func() (err error) {
+				accounts, err = svc.Accounts(ctx, name, after, page)
+				return err
+			}); err != nil {
 				return nil, fmt.Errorf("read the accounts of %s: %w", name, err)
 			}
 			more = len(accounts) == page
 			for _, a := range accounts {
-				after = a.Ref.Account
-				if !strings.HasPrefix(string(after), players) {
-					more = false
-					break
-				}
-				posted[a.Ref] = a.Posted()
+				after, all[a.Ref] = a.Ref.Account, a
 			}
 		}
 	}
-	return posted, nil
+	return all, nil
 }
 
 func euros(minor int64) *ledger.Money {
@@ -134,6 +137,10 @@ func (p *player) account() id.Account {
 // retries, some corrections, and a few that the books have to decline.
 func (p *player) next() ledger.Command {
 	c := ledger.Command{Ledger: p.ledger(), Key: p.key(), Amount: euros(1 + p.random.Int64N(5_000))}
+	if p.w.Across > 0 && p.random.Float64() < p.w.Across && len(p.w.Ledgers) > 1 {
+		others := slices.DeleteFunc(slices.Clone(p.w.Ledgers), func(l id.Ledger) bool { return l == c.Ledger })
+		return p.acrossHomes(c, others[p.random.IntN(len(others))])
+	}
 	switch roll := p.random.IntN(100); {
 	case roll < 45:
 		c.Kind, c.Account, c.Counter, c.Reason = ledger.KindTransfer, p.account(), p.account(), "p2p"
@@ -157,7 +164,7 @@ func (p *player) next() ledger.Command {
 	case roll < 96 && len(p.earlier) > 0: // a client that is not sure whether it was answered
 		return p.earlier[p.random.IntN(len(p.earlier))]
 	default:
-		return p.acrossHomes(c)
+		return p.acrossHomes(c, p.ledger())
 	}
 	return c
 }
@@ -179,8 +186,7 @@ func (p *player) settle(c ledger.Command) ledger.Command {
 }
 
 // acrossHomes moves money between two ledgers, through a clearing account in each: four entries, balanced in both books, atomic.
-func (p *player) acrossHomes(c ledger.Command) ledger.Command {
-	other := p.ledger()
+func (p *player) acrossHomes(c ledger.Command, other id.Ledger) ledger.Command {
 	from, to := p.account(), p.account()
 	if other == c.Ledger {
 		c.Kind, c.Account, c.Counter, c.Reason = ledger.KindCredit, from, "", "deposit"
