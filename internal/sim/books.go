@@ -89,6 +89,7 @@ func (h *History) WrongAnswer(ctx context.Context, books ledger.Service, o Judgi
 type told struct {
 	lines map[int64]line // by sequence
 	times map[id.Transaction]int
+	sum   money.Amount // of all, also of two that claim one line
 }
 
 type line struct {
@@ -103,7 +104,7 @@ func (h *History) told(f *finding) map[ledger.Ref]*told {
 		for _, e := range c.Outcome.Entries {
 			a := accounts[e.Ref]
 			if a == nil {
-				a = &told{map[int64]line{}, map[id.Transaction]int{}}
+				a = &told{lines: map[int64]line{}, times: map[id.Transaction]int{}}
 				accounts[e.Ref] = a
 			}
 			if other, taken := a.lines[e.Sequence]; taken {
@@ -111,6 +112,7 @@ func (h *History) told(f *finding) map[ledger.Ref]*told {
 			}
 			a.lines[e.Sequence] = line{c, e}
 			a.times[c.Outcome.Transaction]++
+			a.sum = plus(a.sum, e.Amount)
 		}
 	}
 	return accounts
@@ -190,10 +192,7 @@ func compare(now, before ledger.Account, lines []ledger.StatementLine, t *told, 
 		t = &told{}
 	}
 	sequence, pending := before.Sequence, [2]money.Amount{before.PendingDebits, before.PendingCredits}
-	want := balance(before.Balances) // what clients were told, and what unknown commands did
-	for _, l := range t.lines {
-		want = plus(want, l.Amount)
-	}
+	want := plus(balance(before.Balances), t.sum) // what clients were told, and what unknown commands did
 	there, times := map[int64]bool{}, map[id.Transaction]int{}
 	for _, l := range lines {
 		if l.Sequence != sequence+1 {
