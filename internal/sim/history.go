@@ -94,7 +94,8 @@ const (
 
 // History is what the clients did and were told. Reading it is safe for concurrent use; Settle is not.
 //
-// It keeps all of it in memory: see BenchmarkRun for what that is.
+// It keeps all of it in memory: about 900 bytes a command with two entries (see BenchmarkRun), 24 bytes a further attempt and 120 bytes a read.
+// Ten minutes of a thousand commands a second are some 550 MB.
 type History struct {
 	Run       string // part of every key: two runs on the same books do not meet
 	Seed      uint64

@@ -35,7 +35,7 @@ func Ring(names []string, nodes []ledger.Service) []Region {
 
 // Options of a run. Where nothing else is said, zero is none.
 type Options struct {
-	Clients  int           // in all; client i is in region i modulo their number
+	Clients  int           // in all, at most 65,535; client i is in region i modulo their number
 	Start    time.Time     // that the history counts from; zero: when Run begins
 	Duration time.Duration // how long new operations are made up; those under way are seen to their answer
 	Attempt  time.Duration // the longest that a client waits for one answer before it goes to the next node; default 5 s

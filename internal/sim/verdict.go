@@ -38,7 +38,7 @@ type Verdict struct {
 type Judging struct {
 	Workers  int           // calls to the books at the same time; default 8
 	Repeats  int           // answered commands that are sent once more; default 1000; less than 0: none
-	Accounts int           // that Linearizable looks at, the busiest first; default 50
+	Accounts int           // that Linearizable looks at, half of them the busiest; default 50
 	Patience time.Duration // of Linearizable, with each of them; default 5 s
 }
 
