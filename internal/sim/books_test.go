@@ -116,10 +116,16 @@ func TestJudge_FindsDamageOfTheBooks(t *testing.T) {
 		{"an account of the house is gone", damaged{accounts: func(all []ledger.Account) []ledger.Account {
 			return slices.DeleteFunc(all, func(a ledger.Account) bool { return a.Ref.Account == ledger.CounterOf("payout", asset) })
 		}}, "double_effect", "is not there"},
-		{"a unit too much", damaged{accounts: account(func(a *ledger.Account) { a.PostedCredits = plus(a.PostedCredits, money.FromInt64(1)) })},
-			"double_effect", ", its clients were told "},
-		{"a hold too much", damaged{accounts: account(func(a *ledger.Account) { a.PendingDebits = plus(a.PendingDebits, money.FromInt64(1)) })},
-			"double_effect", "its statement says"},
+		{
+			"a unit too much",
+			damaged{accounts: account(func(a *ledger.Account) { a.PostedCredits = plus(a.PostedCredits, money.FromInt64(1)) })},
+			"double_effect", ", its clients were told ",
+		},
+		{
+			"a hold too much",
+			damaged{accounts: account(func(a *ledger.Account) { a.PendingDebits = plus(a.PendingDebits, money.FromInt64(1)) })},
+			"double_effect", "its statement says",
+		},
 		{"a sequence too much", damaged{accounts: account(func(a *ledger.Account) { a.Sequence++ })}, "double_effect", "its statement at"},
 		{"an account of nobody has money", damaged{accounts: func(all []ledger.Account) []ledger.Account {
 			if len(all) > 0 && all[0].Ref.Ledger == "brand-eu" {
@@ -127,10 +133,16 @@ func TestJudge_FindsDamageOfTheBooks(t *testing.T) {
 			}
 			return all
 		}}, "double_effect", "the books could not be read"},
-		{"a line is gone", damaged{statement: on(func(lines []ledger.StatementLine) []ledger.StatementLine { return slices.Delete(lines, 1, 2) })},
-			"double_effect", "of which the client of"},
-		{"the newest line is gone", damaged{statement: on(func(lines []ledger.StatementLine) []ledger.StatementLine { return lines[:len(lines)-1] })},
-			"double_effect", "of which the client of"},
+		{
+			"a line is gone",
+			damaged{statement: on(func(lines []ledger.StatementLine) []ledger.StatementLine { return slices.Delete(lines, 1, 2) })},
+			"double_effect", "of which the client of",
+		},
+		{
+			"the newest line is gone",
+			damaged{statement: on(func(lines []ledger.StatementLine) []ledger.StatementLine { return lines[:len(lines)-1] })},
+			"double_effect", "of which the client of",
+		},
 		{"a line is there twice", damaged{statement: on(func(lines []ledger.StatementLine) []ledger.StatementLine {
 			again := lines[len(lines)-1]
 			again.Sequence++

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -267,7 +268,7 @@ func (c *client) try(ctx context.Context, at int, what What, do func(context.Con
 	began := c.now()
 	err := do(ctx, c.nodes[at].Service)
 	took := c.now() - began
-	if err != nil && ctx.Err() == context.Canceled { //nolint:errorlint // contexts return it bare
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
 	a := Attempt{Began: began, Took: took, Client: uint16(c.n), Region: c.region, Node: c.regions[at], What: what} //nolint:gosec // see Options.Clients

@@ -62,7 +62,9 @@ func (s *story) lost(from float64, amount int64) *story {
 }
 
 func (s *story) read(from, until float64, sequence, saw int64) *story {
-	s.history.Reads = append(s.history.Reads, Read{Client: int32(len(s.history.Reads)), Ref: hero, Began: at(from), Ended: at(until), Sequence: sequence, Balance: balances(saw)}) //nolint:gosec // few
+	s.history.Reads = append(s.history.Reads, Read{
+		Client: int32(len(s.history.Reads)), Ref: hero, Began: at(from), Ended: at(until), Sequence: sequence, Balance: balances(saw),
+	})
 	return s
 }
 

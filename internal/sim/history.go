@@ -109,7 +109,6 @@ type History struct {
 	Attempts  []Attempt     // by their beginning
 	Replays   int           // repeats that got the answer again
 	Different []string      // repeats that did not, and commands that were refused: must be empty
-
 }
 
 func newHistory(w Workload, regions []Region, o Options) *History {

@@ -163,11 +163,15 @@ func TestWitness_FindsWhatIsOff(t *testing.T) {
 		{"nothing comes", nil, r.history, []string{"and never came"}},
 		{"two have changed places", swapped, r.history, []string{"came after", "position"}},
 		{"a repeat differs", append(slices.Clone(all), replaced(all[posted], `"status":"posted"`, `"status": "posted"`)), r.history, []string{"came again, and differs"}},
-		{"a decline comes as posted", with(declined, replaced(all[declined], `"status":"declined"`, `"status":"posted"`)), r.history,
-			[]string{"was answered with declined, and came as posted"}},
+		{
+			"a decline comes as posted", with(declined, replaced(all[declined], `"status":"declined"`, `"status":"posted"`)), r.history,
+			[]string{"was answered with declined, and came as posted"},
+		},
 		{"another balance", with(first, replaced(all[first], `"balance":"`, `"balance":"9`)), r.history, []string{"came with other entries"}},
-		{"an event under another id", append(slices.Clone(all), replaced(all[posted], `"id":"`, `"id":"9`)), r.history,
-			[]string{"and no client sent it", "were heard, and"}},
+		{
+			"an event under another id", append(slices.Clone(all), replaced(all[posted], `"id":"`, `"id":"9`)), r.history,
+			[]string{"and no client sent it", "were heard, and"},
+		},
 		{"an event of what no client sent", all, &stranger, []string{"and no client sent it"}},
 		{"an event that can not be read", append(slices.Clone(all), Word{Body: []byte("{")}), r.history, []string{"unexpected end of JSON"}},
 	} {
