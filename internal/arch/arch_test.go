@@ -56,7 +56,7 @@ var rules = map[string]rule{
 	"internal/yamltree": {why: "reads files of people: nothing of ours, and the YAML parser"},
 	"internal/db":       {may: []string{"internal/errs"}, why: "turns SQLSTATE into the errors of the domain"},
 	"internal/db/dbtest": {
-		may: []string{"internal/cluster", "internal/db", "schema"}, why: "starts engines and makes the tables for tests",
+		may: []string{"internal/cluster", "internal/db", "internal/fault", "schema"}, why: "starts engines and makes the tables for tests",
 	},
 	"internal/event": {may: domain, why: "the domain of the change stream: types and pure functions"},
 	"internal/event/eventtest": {
@@ -74,7 +74,8 @@ var rules = map[string]rule{
 	"internal/relay/nats":  {may: and(domain, "internal/event", "internal/relay/sink"), why: "a sink, and the one place of the NATS client"},
 	"internal/relay/file":  {may: and(domain, "internal/event", "internal/relay/sink"), why: "a sink, and the one place of Parquet"},
 	"internal/verify":      {may: and(domain, "internal/db", "internal/event"), why: "reads the tables by itself: a proof must not trust the store"},
-	"internal/cluster":     {why: "starts programs; what runs on them is not its business"},
+	"internal/fault":       {stdlib: true, why: "breaks lines between programs; which programs is not its business"},
+	"internal/cluster":     {may: []string{"internal/fault"}, why: "starts programs and joins them by links; what runs on them is not its business"},
 	"internal/telemetry":   {why: "sets up logs, metrics and traces; knows nothing of the ledger"},
 	"internal/bench":       {any: true, why: "measures whatever there is"},
 	"internal/arch":        {stdlib: true},
