@@ -28,6 +28,8 @@ type cockroach struct {
 	regions  []string // empty: one node without a locality
 	log      *slog.Logger
 	progress func(string)
+	// arrange completes nodes that have just got their ports: it puts links between them. Nil: nothing is between them.
+	arrange func([]node) error
 
 	nodes []node // empty before the first start
 }
@@ -37,6 +39,18 @@ type node struct {
 	index  int // from 1
 	region string
 	port   int // SQL and the other nodes, on 127.0.0.1
+	way    way
+}
+
+// way is how a node of a Network and the others reach each other. The zero way is directly, in the first zone of a region.
+type way struct {
+	zone string
+	// name is the last tier of the locality. A node dials another at the address that this one advertises for a tier of the locality of the
+	// dialer, so that a tier of its own per node makes an address for each pair of nodes.
+	name       string
+	advertise  string   // to nobody in particular
+	advertised []string // to the others: tier@address
+	join       []string
 }
 
 func (n node) address() string { return "127.0.0.1:" + strconv.Itoa(n.port) }
@@ -153,6 +167,9 @@ func (c *cockroach) plan() error {
 		}
 		c.nodes = append(c.nodes, node{index: i + 1, region: region, port: port})
 	}
+	if c.arrange != nil {
+		return c.arrange(c.nodes)
+	}
 	return nil
 }
 
@@ -166,22 +183,34 @@ func (c *cockroach) describe() string {
 
 // arguments is the command line of one node. store says where its data are, listen which interface it serves.
 func (n node) arguments(nodes []node, store, listen string) []string {
+	zone, advertise, join := n.region+"-a", n.address(), n.way.join
+	if n.way.zone != "" {
+		zone, advertise = n.way.zone, n.way.advertise
+	}
 	args := []string{
 		"start-single-node", "--insecure",
 		"--store=" + store,
 		"--listen-addr=" + listen + ":" + strconv.Itoa(n.port),
-		"--advertise-addr=" + n.address(),
+		"--advertise-addr=" + advertise,
 		"--http-addr=" + listen + ":0",
 		// The defaults are shares of a machine that the node has for itself.
 		"--cache=128MiB", "--max-sql-memory=256MiB",
 	}
 	if n.region != "" {
-		args = append(args, "--locality=region="+n.region+",zone="+n.region+"-a")
+		locality := "--locality=region=" + n.region + ",zone=" + zone
+		if n.way.name != "" {
+			locality += ",node=" + n.way.name
+		}
+		args = append(args, locality)
 	}
 	if len(nodes) > 1 {
-		var join []string
-		for _, other := range nodes {
-			join = append(join, other.address())
+		if len(n.way.advertised) > 0 {
+			args = append(args, "--locality-advertise-addr="+strings.Join(n.way.advertised, ","))
+		}
+		if join == nil {
+			for _, other := range nodes {
+				join = append(join, other.address())
+			}
 		}
 		args[0] = "start"
 		args = append(args, "--join="+strings.Join(join, ","))

@@ -92,6 +92,7 @@ func (h *home) acquire() error {
 // close gives the directory up, and removes it if it was temporary.
 func (h *home) close() error {
 	defer h.lock.Close()
+	unmountBelow(h.dir)
 	if !h.temporary {
 		return nil
 	}
@@ -119,6 +120,7 @@ func sweep(parent string) {
 			continue
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			unmountBelow(dir)
 			_ = os.RemoveAll(dir)
 		}
 		_ = lock.Close()

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // local is the nodes of a CockroachDB cluster as processes of ours. Its directory holds:
@@ -19,6 +22,7 @@ type local struct {
 	bin     string
 	dir     string
 	durable bool
+	env     []string // of nodes, on top of cockroachEnv
 
 	procs []*process
 }
@@ -28,7 +32,7 @@ func (l *local) path(n node, format string) string {
 }
 
 func (l *local) command(args ...string) command {
-	return command{name: "cockroach " + args[0], path: l.bin, args: args, dir: l.dir, env: cockroachEnv}
+	return command{name: "cockroach " + args[0], path: l.bin, args: args, dir: l.dir, env: slices.Concat(cockroachEnv, l.env)}
 }
 
 func (l *local) processes() []*process { return l.procs }
@@ -42,17 +46,43 @@ func (l *local) launch(ctx context.Context, nodes []node) error {
 		}
 		l.procs = append(l.procs, p)
 	}
-	// A node writes this file once it listens. Without it, another cluster on the same port could pass for ours.
 	for _, n := range nodes {
-		err := untilReady(ctx, l.procs, func(context.Context) error {
-			_, err := os.Stat(l.path(n, "cockroach-%d.url"))
+		if err := l.awaitListening(ctx, n, l.procs); err != nil {
 			return err
-		})
-		if err != nil {
-			return fmt.Errorf("wait for node %d of CockroachDB to listen: %w", n.index, err)
 		}
 	}
 	return nil
+}
+
+// awaitListening returns once the node listens, which it says by a file. Without that, another cluster on the same port could pass for ours.
+func (l *local) awaitListening(ctx context.Context, n node, procs []*process) error {
+	err := untilReady(ctx, procs, func(context.Context) error {
+		_, err := os.Stat(l.path(n, "cockroach-%d.url"))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for node %d of CockroachDB to listen: %w", n.index, err)
+	}
+	return nil
+}
+
+// restart brings one node back whose process has ended, and returns when it answers SQL.
+func (l *local) restart(ctx context.Context, n node, nodes []node) (*process, error) {
+	p, err := l.spawn(n, nodes)
+	if err != nil {
+		return nil, err
+	}
+	err = l.awaitListening(ctx, n, []*process{p})
+	if err == nil {
+		var conn *pgx.Conn
+		if conn, err = awaitSQL(ctx, n.url("system"), p); err == nil {
+			err = conn.Close(ctx)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("bring node %d of CockroachDB back: %w", n.index, err), p.kill())
+	}
+	return p, nil
 }
 
 func (l *local) spawn(n node, nodes []node) (*process, error) {

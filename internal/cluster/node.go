@@ -17,6 +17,7 @@ type NodeOptions struct {
 	Binary      string // of meridian
 	Dir         string // for its log
 	Region      string
+	Name        string   // of its log, where a region has several; empty: node-<region>
 	DatabaseURL string   // goes through the environment: arguments are for everybody to read
 	Port        int      // on 127.0.0.1; 0 takes a free one
 	Args        []string // more flags of `meridian serve`
@@ -51,7 +52,11 @@ func startNode(ctx context.Context, o NodeOptions) (*Node, error) {
 		}
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	n := &Node{URL: "http://" + address, Region: o.Region, Log: filepath.Join(o.Dir, "node-"+o.Region+".log"), o: o}
+	name := "node-" + o.Region
+	if o.Name != "" {
+		name = o.Name
+	}
+	n := &Node{URL: "http://" + address, Region: o.Region, Log: filepath.Join(o.Dir, name+".log"), o: o}
 	c := command{
 		name: "the server node of " + o.Region, path: o.Binary, dir: o.Dir,
 		args: append([]string{"serve", "--listen", address, "--region", o.Region}, o.Args...),

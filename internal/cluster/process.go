@@ -168,6 +168,37 @@ func (p *process) kill() error {
 	return nil
 }
 
+// pause stops the process and its children, as a machine does that freezes: sockets stay open, and nobody answers. Whatever ends us also
+// wakes the process, so that it sees its own end.
+func (p *process) pause() (resume func() error, err error) {
+	pid := p.cmd.Process.Pid
+	unwatch, err := watch(pid, syscall.SIGCONT)
+	if err != nil {
+		return nil, err
+	}
+	// First the parent, which then forks no more.
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		unwatch()
+		return nil, fmt.Errorf("pause %s: %w", p.name, err)
+	}
+	for _, child := range children(pid) {
+		_ = syscall.Kill(child, syscall.SIGSTOP)
+	}
+	return func() error {
+		defer unwatch()
+		if p.hasEnded() {
+			return nil
+		}
+		for _, child := range children(pid) {
+			_ = syscall.Kill(child, syscall.SIGCONT)
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("resume %s: %w", p.name, err)
+		}
+		return nil
+	}, nil
+}
+
 func (p *process) awaitGone(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
