@@ -72,7 +72,7 @@ func answersWithin(t *testing.T, url, sql string, limit time.Duration) {
 	begun := time.Now()
 	var last error
 	for time.Since(begun) < limit {
-		if _, last = tried(t, url, sql, 5*time.Second); last == nil {
+		if _, last = tried(t, url, sql, 15*time.Second); last == nil {
 			t.Logf("%q answers after %s", sql, time.Since(begun).Round(10*time.Millisecond))
 			return
 		}
@@ -211,11 +211,12 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 	const write, fresh = `UPDATE t SET n = n + 1 WHERE a = 1`, `SELECT n FROM t WHERE a = 1`
 	t.Run("a partition cuts the node with the leases off, and two serve", func(t *testing.T) {
 		end := n.Partition(in("europe-west1"), in("us-east1", "asia-northeast1"), false)
+		defer end()
 		if front := n.Link(anybody.Name, "europe-west1-db1").Shape(); !front.Forward.Drop || !front.Backward.Drop {
 			t.Errorf("gossip could go around: %+v", front)
 		}
-		answersWithin(t, urls[1], write, 20*time.Second)
-		answersWithin(t, urls[2], write, 20*time.Second)
+		answersWithin(t, urls[1], write, time.Minute) // 12 to 30 s: leases expire after 9, and then RPCs that hang have to be given up
+		answersWithin(t, urls[2], write, time.Minute)
 		if _, err := tried(t, urls[0], write, 2*time.Second); err == nil {
 			t.Error("a node without a majority has written")
 		}
