@@ -72,7 +72,7 @@ func answersWithin(t *testing.T, url, sql string, limit time.Duration) {
 	begun := time.Now()
 	var last error
 	for time.Since(begun) < limit {
-		if _, last = tried(t, url, sql, 15*time.Second); last == nil {
+		if _, last = tried(t, url, sql, 6*time.Second); last == nil {
 			t.Logf("%q answers after %s", sql, time.Since(begun).Round(10*time.Millisecond))
 			return
 		}
@@ -215,7 +215,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		if front := n.Link(anybody.Name, "europe-west1-db1").Shape(); !front.Forward.Drop || !front.Backward.Drop {
 			t.Errorf("gossip could go around: %+v", front)
 		}
-		answersWithin(t, urls[1], write, time.Minute) // 12 to 30 s: leases expire after 9, and then RPCs that hang have to be given up
+		answersWithin(t, urls[1], write, time.Minute) // 15 s: leases expire after 9, and RPCs that hang have to be given up
 		answersWithin(t, urls[2], write, time.Minute)
 		if _, err := tried(t, urls[0], write, 2*time.Second); err == nil {
 			t.Error("a node without a majority has written")
@@ -234,7 +234,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		if clients := n.Link("clients/us-east1", "us-east1-srv1").Shape(); clients.Forward.Drop || clients.Backward.Drop {
 			t.Errorf("inside of a region: %+v", clients)
 		}
-		answersWithin(t, urls[0], write, 20*time.Second)
+		answersWithin(t, urls[0], write, time.Minute)
 		if _, err := tried(t, urls[1], write, 2*time.Second); err == nil {
 			t.Error("a node that nobody hears has written")
 		}
@@ -259,10 +259,14 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 	t.Run("a node stops in order", func(t *testing.T) {
 		m := n.Member("asia-northeast1-db1")
 		begun := time.Now()
-		if err := m.Stop(t.Context()); err != nil || m.Alive() {
+		soon, cancel := context.WithTimeout(t.Context(), 8*time.Second) // it takes 4 s, or 26 where many share the machine
+		defer cancel()
+		if err := m.Stop(soon); err != nil || m.Alive() {
 			t.Fatalf("still alive: %v", err)
 		}
-		t.Logf("stopped in %s", time.Since(begun).Round(time.Millisecond))
+		if took := time.Since(begun); took > 15*time.Second {
+			t.Errorf("stopped in %s", took)
+		}
 		answersWithin(t, urls[0], fresh, 20*time.Second)
 		if err := m.Pause(); err == nil {
 			t.Error("a dead node was paused")
