@@ -9,7 +9,8 @@
 // It relies on: a Unix system; binaries that somebody installed (it downloads and pulls only for durable engines).
 //
 // Where to look next: choose.go has the order of preference, postgres.go and cockroach.go (local.go, docker.go) the
-// engines, process.go what ties an engine to our own life, home.go the private directory.
+// engines, process.go what ties an engine to our own life, home.go the private directory. For drills, network.go starts nodes and servers
+// of several regions with links between them, network_link.go breaks those, and member.go ends processes one by one.
 package cluster
 
 import (
