@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,26 @@ func (m *Member) Alive() bool {
 
 // Paused says whether it is alive and paused.
 func (m *Member) Paused() bool { return m.paused.Load() && m.Alive() }
+
+// PID is the number of its newest process; 0: it was never started.
+func (m *Member) PID() int {
+	p := m.proc.Load()
+	if p == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
+// Address is host:port of a server node, behind all links. Empty: it is none, or was never started.
+func (m *Member) Address() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, server := m.run.(*serverRunner)
+	if !server || r.o.Port == 0 {
+		return ""
+	}
+	return "127.0.0.1:" + strconv.Itoa(r.o.Port)
+}
 
 // Log is the file with what it wrote to its standard output and error. Each start appends. Empty: it was never started.
 func (m *Member) Log() string {

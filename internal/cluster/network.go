@@ -85,6 +85,7 @@ type Network struct {
 	members []*Member
 	wires   wires
 
+	engine             server // *postgres or *cockroach
 	name, version, why string
 	url                func(m *Member) string // of a database node, directly
 	closed             atomic.Bool            // Stop has succeeded
@@ -193,6 +194,7 @@ func (n *Network) startDatabases(ctx context.Context, common Options) error {
 }
 
 func (n *Network) startEngine(ctx context.Context, engine server) error {
+	n.engine = engine
 	switch engine := engine.(type) {
 	case *cockroach:
 		return n.startCockroach(ctx, engine)
