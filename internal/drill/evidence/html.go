@@ -98,16 +98,19 @@ func (r Report) tiles() []tile {
 		looked, ok := r.checked(checker)
 		switch {
 		case n > 0:
-			return tile{name, grouped(n), note, Failed}
+			return tile{name, grouped(n), fmt.Sprintf(note, grouped(looked)), Failed}
 		case !ok:
-			return tile{name, "not checked", note, Skipped}
+			return tile{name, "not checked", "", Skipped}
 		default:
-			return tile{name, "0", note + ", of " + grouped(looked), Passed}
+			return tile{name, "0", fmt.Sprintf(note, grouped(looked)), Passed}
 		}
 	}
 	all := []tile{
-		effect("RPO", LostWrite, "acknowledged writes lost", r.Totals.LostWrites),
-		effect("Duplicates", DoubleEffect, "commands with two effects", r.Totals.DoubleEffects),
+		effect("RPO", LostWrite, "acknowledged writes lost, of %s", r.Totals.LostWrites),
+		effect("Duplicates", DoubleEffect, "effects twice, on %s accounts", r.Totals.DoubleEffects),
+	}
+	if lost := r.Totals.RestoredLoss; lost > 0 && r.Totals.LostWrites == 0 {
+		all[0] = tile{"RPO", grouped(lost), "acknowledged writes younger than the backup that was restored", Passed}
 	}
 	slowest := tile{"RTO, slowest region", "not measured", "", Skipped}
 	if c := r.slowest(); c != nil {

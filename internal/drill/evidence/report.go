@@ -133,6 +133,7 @@ type Totals struct {
 	Replays        int `json:"replays"`         // repeats that got the first answer again
 	Moved          int `json:"moved"`           // commands answered by another server than the first one asked
 	LostWrites     int `json:"lost_writes"`     // acknowledged commands that are not in the books: the RPO, which must be 0
+	RestoredLoss   int `json:"restored_loss"`   // acknowledged commands younger than the backup that was restored: gone, as they must be
 	DoubleEffects  int `json:"double_effects"`  // commands with more than one effect: must be 0
 	Reads          int `json:"reads"`           // calls that only read
 	Events         int `json:"events"`          // heard on the stream, each counted once

@@ -47,9 +47,14 @@ func TestText_HostileNamesCannotSteerTheTerminal(t *testing.T) {
 
 func TestSummary_ClaimsNothingThatNobodyChecked(t *testing.T) {
 	r := given()
-	if s := r.Summary(); !strings.Contains(s, "RPO: 0, none of 74,310 acknowledged writes is missing.") || !strings.Contains(s, "Duplicates: 0, none of 75,001") {
+	if s := r.Summary(); !strings.Contains(s, "RPO: 0, none of 74,310 acknowledged writes is missing.") || !strings.Contains(s, "Duplicates: 0, nothing happened twice on any of 75,001 accounts.") {
 		t.Error(s)
 	}
+	r.Totals.RestoredLoss = 12
+	if s := r.Summary(); !strings.Contains(s, "RPO: 12 acknowledged writes gone with what was restored, all of them younger than the backup.") {
+		t.Error(s)
+	}
+	r.Totals.RestoredLoss = 0
 	r.Verdicts[0].Status, r.Verdicts = Skipped, r.Verdicts[:1]
 	if s := r.Summary(); !strings.Contains(s, "RPO: not checked.") || !strings.Contains(s, "Duplicates: not checked.") {
 		t.Error(s)

@@ -145,6 +145,8 @@ func (r Report) rpo() string {
 	switch {
 	case !ok && r.Totals.LostWrites == 0:
 		return "RPO: not checked."
+	case r.Totals.LostWrites == 0 && r.Totals.RestoredLoss > 0:
+		return fmt.Sprintf("RPO: %s gone with what was restored, all of them younger than the backup.", counted(r.Totals.RestoredLoss, "acknowledged write"))
 	case r.Totals.LostWrites == 0:
 		return fmt.Sprintf("RPO: 0, none of %s acknowledged writes is missing.", grouped(looked))
 	default:
@@ -158,7 +160,7 @@ func (r Report) duplicates() string {
 	case !ok && r.Totals.DoubleEffects == 0:
 		return "Duplicates: not checked."
 	case r.Totals.DoubleEffects == 0:
-		return fmt.Sprintf("Duplicates: 0, none of %s commands took effect twice.", grouped(looked))
+		return fmt.Sprintf("Duplicates: 0, nothing happened twice on any of %s accounts.", grouped(looked))
 	default:
 		return fmt.Sprintf("DUPLICATES: %s took effect more than once.", counted(r.Totals.DoubleEffects, "command"))
 	}
