@@ -67,6 +67,7 @@ answered, and the process ends.`,
 	relayFlag(cmd, &f.relay)
 	f.sinks.register(cmd)
 	f.feed.register(cmd)
+	breaks(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:7070", "address to listen on; port 0 takes a free one and logs it")
 	flags.StringVar(&f.region, "region", "local", "where this node runs: it connects to database hosts of the same region first; a label of its metrics, logs and traces")
@@ -146,9 +147,10 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 		return err
 	}
 	defer streams.end()
-	handler := rpc.NewHandler(svc, rpc.Options{
+	books, events := sabotage(svc, svc.Store)
+	handler := rpc.NewHandler(books, rpc.Options{
 		DefaultLedger: ledger, Homes: where.homes, Ready: svc.ready, Standing: svc.standing, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
-		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: svc.Store, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
+		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: events, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
 	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})
