@@ -10,9 +10,10 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 RACE      := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 FUZZTIME  ?= 20s
 BENCHARGS ?=
+DRILLARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build engine demo dev test check generate generated lint vet fuzz bench clean
+.PHONY: help build engine demo dev drill test check generate generated lint vet fuzz bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +29,9 @@ demo: engine build ## Real transactions through three nodes, one of them killed,
 
 dev: engine build ## A local cluster that keeps running, with lines to copy
 	@$(BIN) dev
+
+drill: engine build ## The quick drills, on the best engine that is there: faults under load, and the proof afterwards
+	@$(BIN) drill run --quick $(DRILLARGS)
 
 test: engine ## All tests, on every engine present, with the race detector where there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"

@@ -3,39 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
-	"iter"
 	"sync"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/drill"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
-
-// streamOf is a node's stream as a witness subscribes to it.
-func streamOf(node *rpc.EventClient) sim.Source {
-	return func(ctx context.Context, home id.Home, after int64) iter.Seq2[sim.Word, error] {
-		return func(yield func(sim.Word, error) bool) {
-			from := rpc.Subscriber{Home: home, After: event.Position(after), Heartbeat: time.Second}
-			for word, err := range node.Subscribe(ctx, from) {
-				heard := sim.Word{Position: int64(word.Position)}
-				if word.Event != nil {
-					heard = sim.Word{Position: int64(word.Event.Position), Body: word.Event.Body}
-				}
-				if !yield(heard, err) {
-					return
-				}
-			}
-		}
-	}
-}
 
 // listen has a witness consume the stream of every home while the demo runs; hangUp ends that.
 func (d *demo) listen(ctx context.Context) (hangUp func()) {
 	homeOf, nodes := map[id.Ledger]id.Home{}, make([]sim.Source, len(d.local.nodes))
 	for i := range nodes {
-		nodes[i] = streamOf(d.local.events((i + 1) % len(nodes))) // the one that will be killed first
+		nodes[i] = drill.StreamOf(d.local.events((i + 1) % len(nodes))) // the one that will be killed first
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup

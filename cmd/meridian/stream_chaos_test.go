@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
+	"github.com/meridian-ledger/meridian/internal/drill"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -150,7 +151,7 @@ func (c *chaos) listen(ctx context.Context) {
 	for i, home := range c.homes {
 		var nodes []sim.Source
 		for n := range c.seats {
-			nodes = append(nodes, streamOf(c.seats[(i+n)%len(c.seats)].events()))
+			nodes = append(nodes, drill.StreamOf(c.seats[(i+n)%len(c.seats)].events()))
 		}
 		c.watching.Go(func() { w.Listen(ctx, home, nodes, hangUpAfter) })
 	}

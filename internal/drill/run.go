@@ -1,0 +1,272 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meridian-ledger/meridian/internal/drill/evidence"
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/sim"
+)
+
+// Options of a run.
+type Options struct {
+	Seed    uint64
+	Command string       // that repeats the drill
+	Version string       // of meridian
+	Say     func(string) // one line of what happens; nil: silent
+}
+
+// Result is what a drill leaves behind.
+type Result struct {
+	Report evidence.Report
+	// Picture is an HTML page of the first account whose history nothing explains, or nil.
+	Picture []byte
+}
+
+// bucket is the width of a column in the charts of a report.
+const bucket = 250 * time.Millisecond
+
+// Bounds of what comes after the load.
+const (
+	healPatience   = 3 * time.Minute
+	settlePatience = 2 * time.Minute
+	streamPatience = 3 * time.Minute
+)
+
+// drill is one run on its way.
+type drill struct {
+	story  Story
+	field  Field
+	o      Options
+	began  time.Time
+	start  time.Time // of the load
+	report evidence.Report
+
+	mu       sync.Mutex
+	timeline *timeline
+	history  *sim.History
+	workload sim.Workload
+	witness  *sim.Witness
+	picture  []byte
+}
+
+// Run takes a story from its start to its report. The error is set where there is no report to be had: the field broke, or the context ended.
+// A drill that failed is a report that has not passed.
+func Run(ctx context.Context, s Story, field Field, o Options) (Result, error) {
+	d := &drill{story: s, field: field, o: o, began: time.Now()}
+	d.start = d.began
+	d.report = evidence.Report{
+		Format: evidence.Format, Drill: s.Name, Title: s.Title, Why: s.Why, Started: d.began.UTC(), Seed: o.Seed, Command: o.Command, Story: s.Text,
+		Bucket: bucket.Seconds(), Environment: field.Environment(), Log: []evidence.Line{}, Verdicts: []evidence.Verdict{},
+	}
+	d.report.Environment.Meridian = o.Version
+	if err := d.load(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := d.judge(ctx); err != nil {
+		return Result{}, err
+	}
+	d.finish()
+	return Result{Report: d.report, Picture: d.picture}, nil
+}
+
+// say tells a person, and the log of the report.
+func (d *drill) say(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	line := evidence.Line{At: time.Since(d.start).Seconds(), Text: fmt.Sprintf(format, args...)}
+	d.report.Log = append(d.report.Log, line)
+	if d.o.Say != nil {
+		d.o.Say(fmt.Sprintf("%7.2fs  %s", line.At, line.Text))
+	}
+}
+
+// load lets clients work while the steps of the story are done.
+func (d *drill) load(ctx context.Context) error {
+	l := d.story.Load
+	ledgers := d.field.Ledgers()
+	d.workload = sim.Workload{Ledgers: slices.Sorted(maps.Keys(ledgers)), Accounts: l.Accounts, Hot: l.Hot, Seed: d.o.Seed}
+	books, err := d.field.Books(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.workload.Open(ctx, books); err != nil {
+		return err
+	}
+	regions := d.field.Regions()
+	d.witness = sim.NewWitness("subscriber", ledgers, nil)
+	listening, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	homes := map[id.Home]bool{}
+	for _, home := range ledgers {
+		homes[home] = true
+	}
+	listeners := 0
+	for home := range homes {
+		sources := d.field.Sources(regions[listeners%len(regions)].Name)
+		listeners++
+		go d.witness.Listen(listening, home, sources, 0)
+	}
+
+	d.start = time.Now()
+	clients := l.Clients * len(regions)
+	d.say("load: %d clients in %d regions for %s, seed %d", clients, len(regions), l.Duration, d.o.Seed)
+	d.timeline = newTimeline(d.story, d.field, d.start, d.say)
+	watched, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { d.timeline.run(watched) })
+	d.history = sim.Run(ctx, d.workload, regions, sim.Options{
+		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think, Storm: l.Storm, Reads: l.Reads,
+	})
+	stop() // a step that was to come has missed the load; one that lasts is undone now
+	running.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.say("load: over; %d commands, %d calls", len(d.history.Calls), len(d.history.Attempts))
+	return d.settle(ctx)
+}
+
+// settle heals what is broken, and finds out what became of the commands that nobody heard the end of.
+func (d *drill) settle(ctx context.Context) error {
+	healing, cancel := context.WithTimeout(ctx, healPatience)
+	defer cancel()
+	if err := d.field.Heal(healing); err != nil {
+		return fmt.Errorf("heal: %w", err)
+	}
+	books, err := d.field.Books(ctx)
+	if err != nil {
+		return err
+	}
+	asking, enough := context.WithTimeout(ctx, settlePatience)
+	defer enough()
+	d.history.Settle(asking, books)
+	if _, was := d.restored(); !was {
+		d.hear(ctx)
+	}
+	return ctx.Err()
+}
+
+// hear waits until all that was committed was heard of; what was not is for the verdict to say.
+func (d *drill) hear(ctx context.Context) {
+	waiting, cancel := context.WithTimeout(ctx, streamPatience)
+	defer cancel()
+	_ = d.witness.AwaitCalls(waiting, d.history)
+	if sink := d.field.Sink(); sink != nil {
+		_ = sink.AwaitCalls(waiting, d.history)
+	}
+}
+
+// judge asks all who can tell whether the promises were kept.
+func (d *drill) judge(ctx context.Context) error {
+	d.say("judging")
+	books, err := d.field.Books(ctx)
+	if err != nil {
+		return err
+	}
+	if backup, was := d.restored(); was {
+		d.judgeRestored(ctx, books, backup)
+		return d.verify(ctx)
+	}
+	verdicts, picture := d.history.Judge(ctx, d.workload, books, sim.Judging{})
+	d.picture = picture
+	for _, v := range verdicts {
+		d.verdict(v)
+	}
+	heads, err := d.field.Heads(ctx)
+	if _, none := unsupportedReason(err); err != nil && !none {
+		return err
+	}
+	d.verdict(d.witness.Verdict(d.history, heads))
+	if sink := d.field.Sink(); sink != nil {
+		v := sink.Verdict(d.history, nil)
+		v.Checker, v.Name = "sink", "the webhook receiver heard of every command, once after deduplication, in order on each account"
+		d.verdict(v)
+	}
+	return d.verify(ctx)
+}
+
+func (d *drill) verdict(v sim.Verdict) {
+	detail := append([]string{}, v.Problems...)
+	detail = append(detail, v.Notes...)
+	d.report.Verdicts = append(d.report.Verdicts, evidence.Verdict{
+		Name: v.Name, Checker: v.Checker, Status: evidence.Status(v.Status), Looked: v.Looked, Detail: detail, Seconds: v.Took.Seconds(),
+	})
+	switch v.Checker {
+	case "lost_write":
+		d.report.Totals.LostWrites = v.Found
+	case "double_effect":
+		d.report.Totals.DoubleEffects = v.Found
+	}
+}
+
+// verify proves the books on the database.
+func (d *drill) verify(ctx context.Context) error {
+	v := evidence.Verdict{Name: "meridian verify finds the books whole", Checker: "verify", Status: evidence.Passed, Detail: []string{}}
+	began := time.Now()
+	report, err := d.field.Verify(ctx)
+	v.Seconds = time.Since(began).Seconds()
+	if reason, is := unsupportedReason(err); is {
+		v.Status, v.Detail = evidence.Skipped, []string{reason}
+		d.report.Verdicts = append(d.report.Verdicts, v)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range report.Checks {
+		v.Looked += int(c.Rows)
+		for _, f := range c.Findings {
+			v.Status = evidence.Failed
+			if len(v.Detail) < 50 {
+				v.Detail = append(v.Detail, fmt.Sprintf("%s: %s %s: %s", c.Name, f.Ledger, f.Account, f.Message))
+			}
+		}
+	}
+	d.report.Verdicts = append(d.report.Verdicts, v)
+	return nil
+}
+
+// finish measures, counts and concludes.
+func (d *drill) finish() {
+	h, r := d.history, &d.report
+	acts := d.timeline.done()
+	engine := engineOf(r.Environment.Engine)
+	r.Steps = d.timeline.steps()
+	r.Recovery = recoveries(d.story, engine, h, acts)
+	r.Phases = phases(h, acts, r.Recovery, d.story.Load.Slow)
+	for _, s := range h.Series(bucket) {
+		r.Series = append(r.Series, evidence.Series{Region: s.Region, OK: s.OK, Failed: s.Failed, P50: s.P50, P99: s.P99, Max: s.Max})
+	}
+	t := h.Totals(d.story.Load.Slow)
+	events, repeats, _ := d.witness.Heard()
+	judged := r.Totals
+	r.Totals = evidence.Totals{
+		Clients: t.Clients, Requests: t.Requests, FailedRequests: t.FailedRequests, SlowRequests: t.SlowRequests, Commands: t.Commands,
+		Acknowledged: t.Acknowledged, Declined: t.Declined, Unknown: t.Unknown, Replays: t.Replays, Moved: t.Moved, Reads: t.Reads,
+		LostWrites: judged.LostWrites, RestoredLoss: judged.RestoredLoss, DoubleEffects: judged.DoubleEffects, Events: events, EventRepeats: repeats,
+	}
+	r.Verdicts = append(r.Verdicts, d.timeline.verdict())
+	r.Passed = true
+	for _, v := range r.Verdicts {
+		r.Passed = r.Passed && v.Status != evidence.Failed
+	}
+	for _, one := range r.Recovery {
+		r.Passed = r.Passed && one.Met
+	}
+	r.Seconds = time.Since(d.began).Seconds()
+	d.say("done")
+}
+
+// engineOf is the engine as stories spell it.
+func engineOf(title string) string {
+	if title == "CockroachDB" {
+		return CockroachDB
+	}
+	return PostgreSQL
+}
