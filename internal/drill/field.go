@@ -44,6 +44,9 @@ type Field interface {
 	Close(keep bool) (logs string, err error)
 }
 
+// ledgerFor names the ledger of drills in a home.
+func ledgerFor(home id.Home) id.Ledger { return id.Ledger("drill-" + string(home)) }
+
 // Undo ends what a step has broken, and says what came of it, if there is something to say.
 type Undo func(ctx context.Context) (said string, err error)
 

@@ -87,7 +87,7 @@ func StartLocal(ctx context.Context, s Story, o LocalOptions) (f *Local, err err
 		return f, err
 	}
 	for _, home := range o.Topology.HomeNames() {
-		name := id.Ledger("drill-" + string(home))
+		name := ledgerFor(home)
 		f.ledgers[name] = home
 		made := ledger.Ledger{ID: name, Home: home, Assets: []money.Asset{{Code: "EUR", Scale: 2}}, Metadata: ledger.Metadata{purpose: forDrills}}
 		if _, err := svc.CreateLedger(ctx, made); err != nil {
@@ -176,6 +176,11 @@ func (f *Local) Regions() []sim.Region {
 		for _, m := range f.near(region.Name) {
 			client := rpc.NewClient(rpc.NewHTTPClient(nil, false), f.net.ClientURL(region.Name, m))
 			region.Nodes = append(region.Nodes, sim.Node{Region: m.Region, Service: client})
+		}
+		for name, home := range f.ledgers {
+			if at, _ := f.o.Topology.RegionOf(home); at == r.Name {
+				region.Ledgers = append(region.Ledgers, name)
+			}
 		}
 		all = append(all, region)
 	}

@@ -48,7 +48,7 @@ func (r reader) story(root ast.Node) Story {
 			s.Flags = append(s.Flags, r.sentence(item, "a flag", 200))
 		}
 	}
-	s.Load = r.load(f["load"])
+	s.Load = r.load(f["load"], s.Engines)
 	s.Steps = r.timeline(f["timeline"], s.Load.Duration)
 	s.Recovery = r.recovery(f["recovery"], s.Steps, s.Engines)
 	return s
@@ -143,7 +143,7 @@ func (r reader) oneOf(n ast.Node, what string, allowed []string) []string {
 	return found
 }
 
-func (r reader) load(n ast.Node) Load {
+func (r reader) load(n ast.Node, on []string) Load {
 	l := Load{}
 	if n == nil {
 		return l
@@ -153,7 +153,9 @@ func (r reader) load(n ast.Node) Load {
 	l.Clients, l.Accounts = r.count(f["clients"], "clients", 1, maxClients, 1), r.count(f["accounts"], "accounts", 2, maxAccounts, 2)
 	l.Hot = r.count(f["hot"], "hot", 0, l.Accounts, 0)
 	l.Duration = r.duration(f["duration"], "duration", time.Second, maxDuration, time.Second)
-	l.Think = r.duration(f["think"], "think", 0, time.Minute, 0)
+	if n := f["think"]; n != nil {
+		l.Think = r.byEngine(n, "think", on)
+	}
 	l.Attempt = r.duration(f["attempt"], "attempt", 10*time.Millisecond, time.Minute, 3*time.Second)
 	l.Patience = r.duration(f["patience"], "patience", time.Second, time.Hour, time.Minute)
 	l.Slow = r.duration(f["slow"], "slow", time.Millisecond, time.Minute, time.Second)
@@ -294,30 +296,30 @@ func (r reader) recovery(n ast.Node, steps []Step, on []string) []Recovery {
 				r.Complain(n, "from is %s; write begin, or end where the step has for", yamltree.Describe(n))
 			}
 		}
-		one.Within = r.within(f["within"], on)
+		one.Within = r.byEngine(f["within"], "within", on)
 		all = append(all, one)
 	}
 	return all
 }
 
-// within reads a limit for all engines, or one for each.
-func (r reader) within(n ast.Node, on []string) map[string]time.Duration {
-	limits := map[string]time.Duration{}
+// byEngine reads a time for all engines, or one for each.
+func (r reader) byEngine(n ast.Node, what string, on []string) map[string]time.Duration {
+	times := map[string]time.Duration{}
 	pairs, each := yamltree.Pairs(n)
 	if !each {
-		d := r.duration(n, "within", time.Millisecond, maxDuration, 0)
+		d := r.duration(n, what, time.Millisecond, maxDuration, 0)
 		for _, engine := range on {
-			limits[engine] = d
+			times[engine] = d
 		}
-		return limits
+		return times
 	}
 	for _, p := range pairs {
 		engine, _ := yamltree.Text(p.Key)
 		if !slices.Contains(on, engine) {
-			r.Complain(p.Key, "within has %s; the drill runs on %s", yamltree.Describe(p.Key), strings.Join(on, " and "))
+			r.Complain(p.Key, "%s has %s; the drill runs on %s", what, yamltree.Describe(p.Key), strings.Join(on, " and "))
 			continue
 		}
-		limits[engine] = r.duration(p.Value, "within", time.Millisecond, maxDuration, 0)
+		times[engine] = r.duration(p.Value, what, time.Millisecond, maxDuration, 0)
 	}
-	return limits
+	return times
 }

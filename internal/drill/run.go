@@ -121,7 +121,7 @@ func (d *drill) load(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { d.timeline.run(watched) })
 	d.history = sim.Run(ctx, d.workload, regions, sim.Options{
-		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think, Storm: l.Storm, Reads: l.Reads,
+		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[engineOf(d.report.Environment.Engine)], Storm: l.Storm, Reads: l.Reads,
 	})
 	stop() // a step that was to come has missed the load; one that lasts is undone now
 	running.Wait()

@@ -50,16 +50,16 @@ type Story struct {
 
 // Load is what clients do meanwhile.
 type Load struct {
-	Clients  int           // in each region
-	Accounts int           // in each ledger
-	Hot      int           // of them, that take a third of the movements
-	Duration time.Duration // how long new commands are made up
-	Think    time.Duration // of a client between two operations
-	Attempt  time.Duration // the longest wait for one answer
-	Patience time.Duration // the longest that a command is tried
-	Slow     time.Duration // from which an answer counts as slow
-	Reads    float64       // share of operations that read, 0 to 1
-	Storm    int           // times that each command is sent again at once, whatever was answered
+	Clients  int                      // in each region
+	Accounts int                      // in each ledger
+	Hot      int                      // of them, that take a third of the movements
+	Duration time.Duration            // how long new commands are made up
+	Think    map[string]time.Duration // of a client between two operations, by engine
+	Attempt  time.Duration            // the longest wait for one answer
+	Patience time.Duration            // the longest that a command is tried
+	Slow     time.Duration            // from which an answer counts as slow
+	Reads    float64                  // share of operations that read, 0 to 1
+	Storm    int                      // times that each command is sent again at once, whatever was answered
 }
 
 // Step is a fault, or its end, on the timeline.

@@ -186,7 +186,7 @@ func rootsOf(file string) (*tls.Config, error) {
 
 // mark makes sure that the ledger of a home belongs to drills.
 func (t *Target) mark(ctx context.Context, svc ledger.Service, home id.Home) error {
-	name := id.Ledger("drill-" + string(home))
+	name := ledgerFor(home)
 	l, err := svc.Ledger(ctx, name)
 	if errors.Is(err, errs.ErrLedgerNotFound) {
 		l, err = svc.CreateLedger(ctx, ledger.Ledger{
@@ -258,6 +258,9 @@ func (t *Target) Regions() []sim.Region {
 		urls, names := t.servers(r.Name)
 		for i, u := range urls {
 			region.Nodes = append(region.Nodes, sim.Node{Region: names[i], Service: rpc.NewClient(t.http, u)})
+		}
+		for _, home := range r.Homes {
+			region.Ledgers = append(region.Ledgers, ledgerFor(home))
 		}
 		all = append(all, region)
 	}

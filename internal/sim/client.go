@@ -57,6 +57,7 @@ func newClient(h *History, w Workload, regions []Region, o Options, n int) *clie
 		nodes: own.Nodes, region: h.regionOf(own.Name), known: map[id.Transaction]*Call{}, names: map[ledger.Ref]ledger.Ref{},
 		away: away{pause: o.Return, back: make(chan bool, 1)},
 	}
+	c.player.own = own.Ledgers
 	for _, node := range own.Nodes {
 		c.regions = append(c.regions, h.regionOf(node.Region))
 	}

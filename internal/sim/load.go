@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
@@ -18,6 +19,8 @@ type Node struct {
 type Region struct {
 	Name  string
 	Nodes []Node // those of its own region first, then the others by their distance
+	// Ledgers are those at home there: its clients use them nine times of ten, as customers do. None: they use all alike.
+	Ledgers []id.Ledger
 }
 
 // Ring makes a region around each node: clients of a name have the node of that name first, and then the others in turn.

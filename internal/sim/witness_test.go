@@ -262,8 +262,8 @@ func TestWitness_ListensUntilItHasHeardEverything(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var listening sync.WaitGroup
-	listening.Go(func() { w.Listen(ctx, "eu", []Source{node(7), node(150), node(1 << 30)}, 0) })
-	listening.Go(func() { w.Listen(ctx, "us", []Source{node(130), node(1 << 30)}, 200) })
+	listening.Go(func() { w.Listen(ctx, "eu", []Source{node(7), node(20), node(1 << 30)}, 0) })
+	listening.Go(func() { w.Listen(ctx, "us", []Source{node(30), node(1 << 30)}, 200) })
 	if err := errors.Join(w.AwaitCalls(ctx, r.history), w.AwaitHeads(ctx, r.heads)); err != nil {
 		t.Fatal(err)
 	}

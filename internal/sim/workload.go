@@ -104,6 +104,7 @@ type player struct {
 	w       Workload
 	random  *rand.Rand
 	name    string
+	own     []id.Ledger // of its region
 	count   int
 	holds   []held
 	moved   []held           // transactions that can be reversed
@@ -124,7 +125,12 @@ func (p *player) key() id.Key {
 	return id.Key(p.name + "-" + strconv.Itoa(p.count))
 }
 
-func (p *player) ledger() id.Ledger { return p.w.Ledgers[p.random.IntN(len(p.w.Ledgers))] }
+func (p *player) ledger() id.Ledger {
+	if len(p.own) > 0 && p.random.IntN(10) > 0 {
+		return p.own[p.random.IntN(len(p.own))]
+	}
+	return p.w.Ledgers[p.random.IntN(len(p.w.Ledgers))]
+}
 
 func (p *player) account() id.Account {
 	if p.w.Hot > 0 && p.random.IntN(3) == 0 {
