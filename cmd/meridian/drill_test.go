@@ -39,8 +39,6 @@ load: {clients: 2, accounts: 20, hot: 2, duration: 8s, think: 20ms, attempt: 2s,
 timeline:
   - {at: 2s, do: kill, on: server/europe-west1, for: 2s}
   - {at: 5s, do: reset, from: server/us-east1, to: database/*}
-recovery:
-  - {after: kill, within: 60s}
 `
 
 func storyFile(t *testing.T, text string) string {
@@ -91,6 +89,9 @@ func TestDrill_ProvesTheBooksAndLeavesEvidence(t *testing.T) {
 			}
 			if report.Totals.FailedRequests == 0 || report.Totals.Replays == 0 || report.Totals.Acknowledged == 0 {
 				t.Errorf("the faults hit nothing: %+v", report.Totals)
+			}
+			if len(report.Recovery) != 9 || len(report.Phases) != 9 { // kill, its end and reset; before, during and after: in three regions
+				t.Errorf("%d recoveries and %d phases", len(report.Recovery), len(report.Phases))
 			}
 			if report.Environment.Engine == "" || len(report.Environment.Regions) != 3 || len(report.Series) != 3 || !strings.Contains(report.Command, "--seed 1") {
 				t.Errorf("the report does not say where it was made: %+v, %s", report.Environment, report.Command)

@@ -9,12 +9,16 @@ import (
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
-// window is the part of the timeline in which a step is judged: from it, or from its end, until the next step begins or the load is over.
+// window is the part of the timeline in which a step is judged: from it until its end, or from its end; and no longer than until the next
+// step begins or the load is over.
 func window(acts []*act, i int, fromEnd bool, loaded time.Duration) sim.Span {
 	a := acts[i]
 	w := sim.Span{Name: a.Name, From: a.asked, Until: loaded}
-	if fromEnd {
+	switch {
+	case fromEnd:
 		w.From = a.undone
+	case a.ended:
+		w.Until = min(loaded, a.ending)
 	}
 	for _, other := range acts {
 		if other.asked > a.asked && other.asked > w.From && other.asked < w.Until {
@@ -29,8 +33,10 @@ func recoveries(s Story, engine string, h *sim.History, acts []*act) []evidence.
 	var all []evidence.Recovery
 	for i, a := range acts {
 		limits := slices.DeleteFunc(slices.Clone(s.Recovery), func(r Recovery) bool { return r.Step != a.Name })
-		if len(limits) == 0 {
-			limits = []Recovery{{Step: a.Name}}
+		for _, end := range []bool{false, true} { // what has no limit is measured all the same
+			if !slices.ContainsFunc(limits, func(r Recovery) bool { return r.FromEnd == end }) {
+				limits = append(limits, Recovery{Step: a.Name, FromEnd: end})
+			}
 		}
 		for _, limit := range limits {
 			if limit.FromEnd && !a.ended {
@@ -79,7 +85,7 @@ func judge(m sim.Recovery, region string, a *act, fromEnd bool, within *time.Dur
 	r.DetectSeconds = &detect
 	if !m.Recovered {
 		r.Met = within == nil
-		r.Text = "not well again before the next step or the end of the load"
+		r.Text = "not well again before it ended, the next step began, or the load was over"
 		return r
 	}
 	rto := m.RTO.Seconds()

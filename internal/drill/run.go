@@ -36,6 +36,7 @@ const (
 	healPatience   = 3 * time.Minute
 	settlePatience = 2 * time.Minute
 	streamPatience = 3 * time.Minute
+	stillness      = 20 * time.Second // longer than a takeover of a relay, and than the pause of a sink between two attempts
 )
 
 // drill is one run on its way.
@@ -152,14 +153,42 @@ func (d *drill) settle(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// hear waits until all that was committed was heard of; what was not is for the verdict to say.
+// hear waits until all that was committed was heard of. It gives up where nothing has moved for a while: neither a stream nor anybody who
+// listens. What was not heard is for the verdicts to say.
 func (d *drill) hear(ctx context.Context) {
-	waiting, cancel := context.WithTimeout(ctx, streamPatience)
+	ctx, cancel := context.WithTimeout(ctx, streamPatience)
 	defer cancel()
-	_ = d.witness.AwaitCalls(waiting, d.history)
+	listeners := []*sim.Witness{d.witness}
 	if sink := d.field.Sink(); sink != nil {
-		_ = sink.AwaitCalls(waiting, d.history)
+		listeners = append(listeners, sink)
 	}
+	var last []int64
+	for moved := time.Now(); ctx.Err() == nil && time.Since(moved) < stillness; {
+		waiting, done := context.WithTimeout(ctx, time.Second)
+		missing := slices.DeleteFunc(listeners, func(w *sim.Witness) bool { return w.AwaitCalls(waiting, d.history) == nil })
+		done()
+		if listeners = missing; len(listeners) == 0 {
+			return
+		}
+		now := d.standing(ctx, listeners)
+		if !slices.Equal(now, last) {
+			moved, last = time.Now(), now
+		}
+	}
+}
+
+// standing is how far streams and listeners are, to be compared.
+func (d *drill) standing(ctx context.Context, listeners []*sim.Witness) []int64 {
+	var all []int64
+	heads, _ := d.field.Heads(ctx) // without them, what is heard tells
+	for _, home := range slices.Sorted(maps.Keys(heads)) {
+		all = append(all, heads[home])
+	}
+	for _, w := range listeners {
+		events, repeats, _ := w.Heard()
+		all = append(all, int64(events), int64(repeats))
+	}
+	return all
 }
 
 // judge asks all who can tell whether the promises were kept.

@@ -24,9 +24,10 @@ const undoPatience = 3 * time.Minute
 // act is a step as it was done.
 type act struct {
 	Step
-	begun   time.Duration // when it had been done
-	undone  time.Duration // when it had been undone
 	asked   time.Duration // when it was begun
+	begun   time.Duration // when it had been done
+	ending  time.Duration // when its end was begun
+	undone  time.Duration // when it had been undone
 	skipped string
 	failed  error
 	did     bool
@@ -75,6 +76,7 @@ func (t *timeline) do(ctx context.Context, a *act) {
 		return
 	}
 	t.wait(ctx, a.asked+a.For) // also where the drill is broken off: what was broken is mended
+	a.ending = t.now()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
 	said, err := undo(ending)

@@ -102,17 +102,18 @@ func TestTimeline_SaysAloudWhatCouldNotBeDone(t *testing.T) {
 	})
 }
 
-func TestWindow_EndsWhereTheNextStepBegins(t *testing.T) {
+func TestWindow_EndsWithTheStepOrWhereTheNextOneBegins(t *testing.T) {
 	acts := []*act{
-		{Step: Step{Name: "a"}, asked: 2 * time.Second, undone: 7 * time.Second, ended: true},
+		{Step: Step{Name: "a"}, asked: 2 * time.Second, ending: 6 * time.Second, undone: 7 * time.Second, ended: true},
 		{Step: Step{Name: "b"}, asked: 5 * time.Second},
+		{Step: Step{Name: "d"}, asked: 20 * time.Second, ending: 24 * time.Second, undone: 25 * time.Second, ended: true},
 		{Step: Step{Name: "c"}, asked: 9 * time.Second},
 	}
 	for _, c := range []struct {
 		i           int
 		fromEnd     bool
 		from, until time.Duration
-	}{{0, false, 2 * time.Second, 5 * time.Second}, {0, true, 7 * time.Second, 9 * time.Second}, {2, false, 9 * time.Second, 30 * time.Second}} {
+	}{{0, false, 2 * time.Second, 5 * time.Second}, {0, true, 7 * time.Second, 9 * time.Second}, {2, false, 20 * time.Second, 24 * time.Second}, {2, true, 25 * time.Second, 30 * time.Second}, {3, false, 9 * time.Second, 20 * time.Second}} {
 		w := window(acts, c.i, c.fromEnd, 30*time.Second)
 		if w.From != c.from || w.Until != c.until {
 			t.Errorf("step %d: %s to %s, want %s to %s", c.i, w.From, w.Until, c.from, c.until)
