@@ -218,10 +218,21 @@ func (m *Member) SlowDisk(time.Duration) error {
 	return fmt.Errorf("slow the disk of %s: %w without a device of its own", m.Name, ErrUnsupported)
 }
 
-// JumpClock would move the clock that a member sees by d. It is ErrUnsupported: the clock is the machine's, and CockroachDB and our servers
-// are Go programs, which ask the kernel past every library that could be put in between.
-func (m *Member) JumpClock(time.Duration) error {
-	return fmt.Errorf("move the clock of %s: %w: it is the clock of this machine", m.Name, ErrUnsupported)
+// JumpClock moves the clock that a member sees by d, at once. It takes NetworkOptions.FakeClock, PostgreSQL, and libfaketime; otherwise it is
+// ErrUnsupported: the clock is the machine's, and CockroachDB and our servers ask the kernel itself.
+func (m *Member) JumpClock(d time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, is := m.run.(*postgresRunner)
+	switch {
+	case !is:
+		return fmt.Errorf("move the clock of %s: %w: it is the clock of this machine", m.Name, ErrUnsupported)
+	case r.p.clock == nil && r.p.noClock == nil:
+		return fmt.Errorf("move the clock of %s: %w without FakeClock", m.Name, ErrUnsupported)
+	case r.p.clock == nil:
+		return fmt.Errorf("move the clock of %s: %w", m.Name, r.p.noClock)
+	}
+	return r.p.clock.jump(d)
 }
 
 // cockroachRunner runs one node of CockroachDB.

@@ -50,6 +50,8 @@ type NetworkOptions struct {
 	// SmallDisk, if positive, gives the data of each database node a file system of so many bytes, so that FillDisk can fill it. It takes
 	// root on Linux: elsewhere StartNetwork returns ErrNoSmallDisk.
 	SmallDisk int64
+	// FakeClock lets JumpClock move the clock that PostgreSQL sees, where libfaketime is installed.
+	FakeClock bool
 }
 
 // Errors of what not every machine can do. The text of what wraps them says why.
@@ -219,6 +221,9 @@ func (n *Network) startPostgres(ctx context.Context, p *postgres) error {
 		if err := n.mount(m); err != nil {
 			return err
 		}
+	}
+	if n.o.FakeClock {
+		p.clock, p.noClock = newClock(p.dir)
 	}
 	n.members = append(n.members, m)
 	if err := n.connect(); err != nil {

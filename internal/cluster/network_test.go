@@ -443,3 +443,26 @@ func TestStartNetwork_LeavesNothingBehindWhenItGivesUp(t *testing.T) {
 		t.Errorf("on data of another: %v", err)
 	}
 }
+
+func TestNetwork_TheClockOfPostgreSQLJumps(t *testing.T) {
+	needs(t, PostgreSQL)
+	n := startedNetwork(t, NetworkOptions{Engine: PostgreSQL, Regions: []NetworkRegion{{Name: "eu", Zones: []string{"eu-a"}}}, FakeClock: true})
+	m, conn := n.Members()[0], connect(t, n.AdminURL())
+	ahead := func() time.Duration {
+		t.Helper()
+		var now time.Time
+		if err := conn.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+		return time.Until(now).Round(time.Minute)
+	}
+	for _, step := range []struct{ by, ahead time.Duration }{{time.Hour, time.Hour}, {-2 * time.Hour, -time.Hour}, {time.Hour, 0}} {
+		err := m.JumpClock(step.by)
+		if errors.Is(err, ErrUnsupported) {
+			t.Skip("SKIPPED: ", err)
+		}
+		if got := ahead(); err != nil || got != step.ahead {
+			t.Errorf("after a jump by %s the clock is ahead by %s (%v), want %s", step.by, got, err, step.ahead)
+		}
+	}
+}

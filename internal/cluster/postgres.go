@@ -34,7 +34,9 @@ type postgres struct {
 	as       *systemUser // nil: ourselves
 	progress func(string)
 
-	port     int // 0 before the first start
+	clock    *clock // that it sees; nil: the machine's
+	noClock  error  // why it has none, where one was asked for
+	port     int    // 0 before the first start
 	password string
 	proc     *process
 }
@@ -133,7 +135,9 @@ func (p *postgres) launch(ctx context.Context) (err error) {
 		args = append(args, "-c", setting)
 	}
 	// Orphaned, it shuts down at once, taking its children and its shared memory along; SIGKILL would leave the latter.
-	p.proc, err = spawn(p.command("postgres", p.path("postgresql"), args...), p.path("postgresql.log"), syscall.SIGQUIT)
+	server := p.command("postgres", p.path("postgresql"), args...)
+	server.env = append(server.env, p.clock.environment()...)
+	p.proc, err = spawn(server, p.path("postgresql.log"), syscall.SIGQUIT)
 	if err != nil {
 		return err
 	}

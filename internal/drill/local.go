@@ -111,7 +111,7 @@ func StartLocal(ctx context.Context, s Story, o LocalOptions) (f *Local, err err
 // network is the layout: the zones of each region get its database nodes in turn.
 func (f *Local) network() cluster.NetworkOptions {
 	o := cluster.NetworkOptions{
-		Engine: f.o.Engine, Binary: f.o.Binary, Durable: true, Dir: f.o.Dir, SmallDisk: int64(f.story.SmallDisk) << 20, Progress: f.o.Say,
+		Engine: f.o.Engine, Binary: f.o.Binary, Durable: true, Dir: f.o.Dir, SmallDisk: int64(f.story.SmallDisk) << 20, FakeClock: f.story.FakeClock, Progress: f.o.Say,
 		Log: slog.New(slog.DiscardHandler),
 		RTT: func(a, b string) time.Duration {
 			rtt, _ := f.o.Topology.RTT(topology.Region(a), topology.Region(b))
