@@ -205,17 +205,3 @@ func (d *DB) Ping(ctx context.Context) error { return Classify(d.read.Ping(ctx))
 // Hosts returns what is known of the hosts of the URL, in its order. Nobody asks an only host how it is: its state is that of when Open was
 // called.
 func (d *DB) Hosts() []Host { return d.near.snapshot() }
-
-func or[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
-
-func orText(v, otherwise string) string {
-	if v == "" {
-		return otherwise
-	}
-	return v
-}

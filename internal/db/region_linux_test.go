@@ -56,7 +56,7 @@ func processOf(t *testing.T, raw string) int {
 		t.Fatal(err)
 	}
 	for _, path := range all {
-		arguments, err := os.ReadFile(path) //nolint:gosec // of /proc
+		arguments, err := os.ReadFile(path)
 		program, _, _ := bytes.Cut(arguments, []byte{0})
 		if err != nil || filepath.Base(string(program)) != "cockroach" || !bytes.Contains(arguments, listens) {
 			continue

@@ -68,9 +68,7 @@ func StartLocal(ctx context.Context, s Story, o LocalOptions) (f *Local, err err
 		}
 	}()
 	if s.Sink {
-		if f.sink, err = newReceiver(); err != nil {
-			return f, err
-		}
+		f.sink = newReceiver()
 	}
 	f.net, err = cluster.StartNetwork(ctx, f.network())
 	if err != nil {

@@ -27,6 +27,7 @@ func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 		return nil, f.restore(ctx, s.Fault)
 	case FaultPartition, FaultRefuse, FaultReset, FaultLatency, FaultLoss, FaultBandwidth:
 		return f.disturb(s)
+	default:
 	}
 	if f.relay != nil && slices.ContainsFunc(s.On, func(p Place) bool { return p.Role == RoleRelay }) {
 		return f.loneRelay(s)
@@ -42,8 +43,9 @@ func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 		return nil, f.move(members)
 	case FaultDiskFull, FaultSlowDisk, FaultClockJump:
 		return f.hurt(members, s)
+	default:
+		return f.process(ctx, members, s.Fault)
 	}
-	return f.process(ctx, members, s.Fault)
 }
 
 // process does what befalls processes.
@@ -69,8 +71,9 @@ func (f *Local) process(ctx context.Context, members []*cluster.Member, fault Fa
 			}
 		}
 		return nil, nil
+	default:
+		return nil, unsupported("nobody knows how to %s a process", fault)
 	}
-	return nil, unsupported("nobody knows how to %s a process", fault)
 }
 
 // start brings members back: databases first, because servers are ready when they reach one.
@@ -140,7 +143,7 @@ func anyOf(places []Place) func(cluster.Endpoint) bool {
 // disturb does what befalls links. A link is one that is dialled from one side to the other, in either direction: a connection carries both.
 func (f *Local) disturb(s Step) (undo Undo, err error) {
 	from, to := anyOf(s.From), anyOf(s.To)
-	towards := f.net.Links(func(a, b cluster.Endpoint) bool { return from(a) && to(b) && !(from(b) && to(a)) })
+	towards := f.net.Links(func(a, b cluster.Endpoint) bool { return from(a) && to(b) && (!from(b) || !to(a)) })
 	back := f.net.Links(func(a, b cluster.Endpoint) bool { return to(a) && from(b) })
 	if len(towards)+len(back) == 0 {
 		return nil, unsupported("nothing of this deployment goes between %s and %s", sayPlaces(s.From), sayPlaces(s.To))
