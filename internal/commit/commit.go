@@ -46,6 +46,8 @@ type Options struct {
 	Metrics  *Metrics      // nil: counted and thrown away
 	Log      *slog.Logger  // nil: silent
 	Now      func() time.Time
+
+	Lifecycle ledger.Lifecycle // of payments; the zero value refuses them
 }
 
 // Committer executes commands in groups. It is safe for concurrent use. Drain ends it.
@@ -113,6 +115,7 @@ func (c *Committer) preview(ctx context.Context, u *unit) ([]ledger.Result, erro
 		if err != nil {
 			return nil, err
 		}
+		books.Lifecycle = c.o.Lifecycle
 		missing, err := u.lacks(books)
 		if err != nil {
 			return nil, err

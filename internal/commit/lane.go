@@ -130,6 +130,7 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 	if err != nil {
 		return nil, err
 	}
+	books.Lifecycle = c.o.Lifecycle
 	loaded := c.o.Now()
 	answered, again, err := decide(books, group)
 	if err != nil {

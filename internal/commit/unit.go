@@ -58,14 +58,13 @@ func (c *Committer) unit(ctx context.Context, k *call, batch ledger.Batch) (u *u
 	if n == 0 || n > ledger.MaxBatch {
 		return nil, false, errs.Invalid("commands", fmt.Sprintf("a batch has 1 to %d commands", ledger.MaxBatch))
 	}
+	if batch.Commands, err = c.prepared(batch.Commands); err != nil {
+		return nil, false, err
+	}
 	u = &unit{call: k, batch: batch, touched: make([][]ledger.Ref, n), ledgers: make(map[id.Ledger]ledger.Ledger, 1)}
-	now := c.o.Now()
 	var aimed []ledger.Command
 	for i, command := range batch.Commands {
-		if err := command.Validate(now); err != nil {
-			return nil, false, at(err, i, n)
-		}
-		u.touched[i], k.priority = command.Touches(nil), min(k.priority, command.Kind.Priority())
+		u.touched[i], k.priority = command.Touches(nil), min(k.priority, command.Priority())
 		if err := u.learn(ctx, c.store, command.Ledger, u.touched[i]); err != nil {
 			return nil, false, at(err, i, n)
 		}
@@ -82,6 +81,28 @@ func (c *Committer) unit(ctx context.Context, k *call, batch ledger.Batch) (u *u
 	}
 	known, err = u.aim(ctx, c.store, behind)
 	return u, known, err
+}
+
+// prepared validates commands, and has the lifecycle say what new payments may touch. The caller's own slice stays as it is.
+func (c *Committer) prepared(commands []ledger.Command) ([]ledger.Command, error) {
+	now, own := c.o.Now(), false
+	for i, command := range commands {
+		if err := command.Validate(now); err != nil {
+			return nil, at(err, i, len(commands))
+		}
+		if command.Kind != ledger.KindStep {
+			continue
+		}
+		ready, err := c.o.Lifecycle.Prepared(command)
+		if err != nil {
+			return nil, at(err, i, len(commands))
+		}
+		if !own {
+			commands, own = slices.Clone(commands), true
+		}
+		commands[i] = ready
+	}
+	return commands, nil
 }
 
 // aim adds the accounts behind targets. A target may be an earlier command of the batch itself.
@@ -149,7 +170,11 @@ func (u *unit) claim() {
 		}
 		u.liveAt(command.Ledger)
 		for _, ref := range u.touched[i] {
-			u.resources = append(u.resources, resourceOf(ref))
+			if payment, is := ref.Payment(); is { // others aim at it
+				u.resources = append(u.resources, resourceOf(payment))
+			} else {
+				u.resources = append(u.resources, resourceOf(ref))
+			}
 			u.liveAt(ref.Ledger)
 		}
 	}

@@ -28,6 +28,14 @@ const (
 	ReasonBatchDeclined       Reason = "BATCH_DECLINED"
 )
 
+// Reasons of declines that a lifecycle has. It looks before the books do.
+const (
+	ReasonPaymentNotFound   Reason = "PAYMENT_NOT_FOUND"
+	ReasonTransitionRefused Reason = "TRANSITION_REFUSED" // the state does not let the trigger through; cause says in what way
+	ReasonAmountRefused     Reason = "AMOUNT_REFUSED"     // more than there is left to capture, refund, settle …
+	ReasonGateClosed        Reason = "GATE_CLOSED"        // KYC, AML, status, self-exclusion or a limit; gate says which
+)
+
 // Reasons of errors: nothing was written, and nothing is stored.
 const (
 	ReasonInternal            Reason = "INTERNAL"
@@ -61,6 +69,9 @@ var Declines = []Reason{
 	ReasonAccountClosed, ReasonAccountFrozen, ReasonHoldsOpen, ReasonBalanceNotZero,
 	ReasonBalanceOverflow, ReasonInsufficientFunds, ReasonCeilingExceeded, ReasonBatchDeclined,
 }
+
+// StepDeclines lists the reasons of declines that a lifecycle has, in the order in which it looks.
+var StepDeclines = []Reason{ReasonPaymentNotFound, ReasonTransitionRefused, ReasonAmountRefused, ReasonGateClosed}
 
 // Failures lists the reasons of errors.
 var Failures = []Reason{

@@ -26,6 +26,9 @@ type Ledger string
 // Account names an account inside its ledger; the client chooses it (acc_42, user:42:eur).
 type Account string
 
+// Player names a person for whom payments are made, inside a ledger; the client chooses it, and does well to choose no name.
+type Player string
+
 // Key is a client's idempotency key, unique inside a ledger, for ever.
 type Key string
 
@@ -62,6 +65,14 @@ func ParseAccount(s string) (Account, error) {
 		return "", malformed("account", s, "1 to 128 letters, digits and _.:/@+~=-, starting with a letter or a digit")
 	}
 	return Account(s), nil
+}
+
+// ParsePlayer reads what ParseAccount reads, of at most 64 characters.
+func ParsePlayer(s string) (Player, error) {
+	if len(s) > 64 || !name(s) {
+		return "", malformed("player", s, "1 to 64 letters, digits and _.:/@+~=-, starting with a letter or a digit")
+	}
+	return Player(s), nil
 }
 
 // ParseReason reads what ParseAccount reads, of at most 64 characters.

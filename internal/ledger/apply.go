@@ -10,7 +10,11 @@ import (
 func (p *plan) declined(r *refusal) Decision {
 	o := p.outcome(p.books.Now)
 	o.Decided, o.Reason, o.Detail = Declined, r.reason, r.detail
-	return Decision{Outcome: o}
+	d := Decision{Outcome: o}
+	if p.command.Kind == KindStep {
+		d.Outcome.Step = p.met()
+	}
+	return d
 }
 
 // posted applies the lines to copies of the accounts and judges the result; any refusal on the way declines the whole.
@@ -51,6 +55,9 @@ func (p *plan) load() (map[Ref]Account, *refusal) {
 				return nil, refuse(errs.ReasonAssetUnknown, "asset", string(m.asset))
 			}
 			a, ok = Account{Home: ledger.Home, Ref: m.ref, Asset: asset, Normal: Debit, Status: Open}, true
+			if m.terms != nil {
+				a.Normal, a.Floor, a.Ceiling = m.terms.Normal, m.terms.Floor, m.terms.Ceiling
+			}
 		}
 		if !ok {
 			return nil, refuseAt(m.ref, errs.ReasonAccountNotFound)
@@ -184,8 +191,9 @@ func (p *plan) decision(before, after map[Ref]Account, entries []Entry) Decision
 			at = a.ChangedAt
 		}
 	}
-	d := Decision{Outcome: p.outcome(at), Hold: p.hold}
-	d.Outcome.Decided, d.Outcome.Entries, d.Outcome.Hold = Posted, entries, p.hold
+	d := Decision{Outcome: p.outcome(at), Hold: p.hold, Payments: p.payments, Player: p.player}
+	d.Outcome.Decided, d.Outcome.Entries, d.Outcome.Hold, d.Outcome.Step = Posted, entries, p.hold, p.step
+	p.recorded(&d, at)
 	for _, e := range entries {
 		a, pending := after[e.Ref]
 		if !pending {

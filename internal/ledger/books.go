@@ -18,11 +18,18 @@ type Books struct {
 	Holds    map[id.Transaction]Hold
 	Journal  map[id.Transaction]Record         // earlier rows under the keys of the group, and the targets of its reversals
 	Reversed map[id.Transaction]id.Transaction // a target, and the reversal that undid it
+	Payments map[id.Transaction]Payment
+	Players  map[Ref]Player // by PlayerRef; whoever was asked for and is not there has version 0 and no ChangedAt
+
+	Lifecycle Lifecycle // of payments
 
 	parent  *Books
 	records []Record
 	touched touched[Ref]
 	held    touched[id.Transaction]
+	paid    touched[id.Transaction]
+	played  touched[Ref]
+	steps   []PaymentStep
 	termed  map[Ref]bool
 }
 
@@ -51,6 +58,11 @@ type Changes struct {
 	Termed   []Account // of Changed: limits, metadata or status changed too
 	Made     []Hold
 	Settled  []Hold
+	Begun    []Payment
+	Advanced []Payment // refused steps count too
+	Steps    []PaymentStep
+	Joined   []Player // that had no row
+	Players  []Player // that had one
 	HomeOf   map[id.Ledger]id.Home // of every entry in Records
 	Recorded int                   // entries in Records
 }
@@ -63,14 +75,14 @@ func NewBooks(now time.Time) *Books {
 	return &Books{
 		Now: now, Ledgers: map[id.Ledger]Ledger{}, Accounts: map[Ref]Account{}, Holds: map[id.Transaction]Hold{},
 		Journal: map[id.Transaction]Record{}, Reversed: map[id.Transaction]id.Transaction{},
-		termed: map[Ref]bool{},
+		Payments: map[id.Transaction]Payment{}, Players: map[Ref]Player{}, termed: map[Ref]bool{},
 	}
 }
 
 // fork returns books that see these and write over them, until adopted.
 func (b *Books) fork() *Books {
 	f := NewBooks(b.Now)
-	f.parent = b
+	f.parent, f.Lifecycle = b, b.Lifecycle
 	return f
 }
 
@@ -80,6 +92,8 @@ func (b *Books) adopt(f *Books) {
 	maps.Copy(b.Holds, f.Holds)
 	maps.Copy(b.Journal, f.Journal)
 	maps.Copy(b.Reversed, f.Reversed)
+	maps.Copy(b.Payments, f.Payments)
+	maps.Copy(b.Players, f.Players)
 	maps.Copy(b.termed, f.termed)
 	b.records = append(b.records, f.records...)
 	for _, k := range f.touched.order {
@@ -88,6 +102,13 @@ func (b *Books) adopt(f *Books) {
 	for _, k := range f.held.order {
 		b.held.add(k, f.held.isNew[k])
 	}
+	for _, k := range f.paid.order {
+		b.paid.add(k, f.paid.isNew[k])
+	}
+	for _, k := range f.played.order {
+		b.played.add(k, f.played.isNew[k])
+	}
+	b.steps = append(b.steps, f.steps...)
 }
 
 // Execute answers a batch in order. A batch that is not atomic gives every command its own answer. An atomic one happens whole or not at
@@ -179,6 +200,10 @@ func (b *Books) declineAll(commands []Command, tried []Result, culprit int) []Re
 			continue
 		}
 		d := Decision{Outcome: tried[i].Outcome}
+		if i == culprit && c.Kind == KindStep { // the steps before it in the batch did not happen
+			p := plan{books: b, command: c}
+			d.Outcome.Step = p.met()
+		}
 		if i != culprit {
 			p := plan{books: b, command: c}
 			d = p.declined(refuse(errs.ReasonBatchDeclined, "index", strconv.Itoa(culprit), "reason", string(tried[culprit].Outcome.Reason)))
@@ -215,6 +240,7 @@ func (b *Books) write(d Decision, c Command, request []byte, hash [32]byte) {
 		b.held.add(d.Hold.ID, !known)
 		b.Holds[d.Hold.ID] = *d.Hold
 	}
+	b.writePayment(d)
 }
 
 // Changes returns the rows that the executed commands want written.
@@ -242,6 +268,21 @@ func (b *Books) Changes() Changes {
 			c.Settled = append(c.Settled, b.Holds[key])
 		}
 	}
+	for _, key := range b.paid.order {
+		if b.paid.isNew[key] {
+			c.Begun = append(c.Begun, b.Payments[key])
+		} else {
+			c.Advanced = append(c.Advanced, b.Payments[key])
+		}
+	}
+	for _, key := range b.played.order {
+		if b.played.isNew[key] {
+			c.Joined = append(c.Joined, b.Players[key])
+		} else {
+			c.Players = append(c.Players, b.Players[key])
+		}
+	}
+	c.Steps = b.steps
 	return c
 }
 
@@ -288,4 +329,23 @@ func (b *Books) reversal(k id.Transaction) (id.Transaction, bool) {
 		}
 	}
 	return id.Transaction{}, false
+}
+
+func (b *Books) payment(k id.Transaction) (Payment, bool) {
+	for ; b != nil; b = b.parent {
+		if p, found := b.Payments[k]; found {
+			return p, true
+		}
+	}
+	return Payment{}, false
+}
+
+func (b *Books) player(l id.Ledger, player id.Player) (Player, bool) {
+	ref := PlayerRef(l, player)
+	for ; b != nil; b = b.parent {
+		if p, found := b.Players[ref]; found {
+			return p, true
+		}
+	}
+	return Player{}, false
 }

@@ -30,13 +30,19 @@ const (
 	KindUpdate Kind = "update" // changes limits and metadata of Account as Change says
 	KindFreeze Kind = "freeze" // sets the Status of Account: open, debits_frozen, credits_frozen, frozen
 	KindClose  Kind = "close"  // closes Account, at zero and without holds
+
+	KindStep   Kind = "step"   // takes a payment to its next state, as Step says; the first step makes it
+	KindPlayer Kind = "player" // changes what gates know of a player, as Player says
 )
 
-// Kinds lists all kinds.
+// Kinds lists the kinds of commands that every Service answers.
 var Kinds = []Kind{
 	KindDebit, KindCredit, KindTransfer, KindPost, KindHold, KindCommit, KindRollback, KindExpire, KindReverse,
 	KindOpen, KindUpdate, KindFreeze, KindClose,
 }
+
+// PaymentCommands lists the kinds that a Service answers which has a Lifecycle.
+var PaymentCommands = []Kind{KindStep, KindPlayer}
 
 // ReservedKeys is how the keys of commands begin that the service itself issues.
 const ReservedKeys = "meridian/"
@@ -107,7 +113,7 @@ func (c Change) of(a Account) Account {
 }
 
 // Command is what a client asks for. Its JSON form, in the order of the fields below, is its identity: two requests under one key are
-// the same when that form is the same. TraceID is not part of it.
+// the same when that form is the same. TraceID and Roles are not part of it.
 type Command struct {
 	Kind        Kind           `json:"kind"`
 	Ledger      id.Ledger      `json:"ledger"`
@@ -116,7 +122,7 @@ type Command struct {
 	Counter     id.Account     `json:"counter,omitempty"` // empty: the ledger's default account for Reason
 	Amount      *Money         `json:"amount,omitempty"`  // commit: nil commits all that remains
 	Legs        []Leg          `json:"legs,omitempty"`
-	Target      id.Transaction `json:"target,omitzero"` // hold to commit or roll back, transaction to reverse
+	Target      id.Transaction `json:"target,omitzero"` // hold to commit or roll back, transaction to reverse, payment to take further
 	KeepRest    bool           `json:"keep_rest,omitempty"`
 	ExpiresIn   time.Duration  `json:"expires_in,omitempty"`
 	Reason      id.Reason      `json:"reason,omitempty"`
@@ -127,8 +133,11 @@ type Command struct {
 	Terms       *Terms         `json:"terms,omitempty"`  // open
 	Change      *Change        `json:"change,omitempty"` // update
 	Status      Status         `json:"status,omitempty"`
+	Step        *Step          `json:"step,omitempty"`   // step
+	Player      *PlayerChange  `json:"player,omitempty"` // player
 
-	TraceID string `json:"-"`
+	TraceID string              `json:"-"`
+	Roles   map[Role]id.Account `json:"-"` // the accounts that a new payment may touch: Lifecycle.Prepared fills it in
 }
 
 // ID returns the id of the transaction that this command makes.
@@ -138,6 +147,11 @@ func (c Command) ID() id.Transaction { return id.TransactionOf(c.Ledger, c.Key) 
 // there in UTC and microseconds, as engines keep it: a retry that passes another gateway is still the same request.
 func (c Command) Canonical() []byte {
 	c.EffectiveAt = micros(c.EffectiveAt)
+	if c.Player != nil && c.Player.ExcludedUntil != nil {
+		change, until := *c.Player, micros(*c.Player.ExcludedUntil)
+		change.ExcludedUntil = &until
+		c.Player = &change
+	}
 	b, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("a command of strings and integers always marshals: %v", err))
@@ -168,7 +182,7 @@ func Differs(a, b []byte) string {
 
 var fields = []string{
 	"kind", "ledger", "key", "account", "counter", "amount", "legs", "target", "keep_rest", "expires_in", "reason", "reference",
-	"correlation", "metadata", "effective_at", "terms", "change", "status",
+	"correlation", "metadata", "effective_at", "terms", "change", "status", "step", "player",
 }
 
 // normal makes two JSON texts comparable whatever the engine did to white space and the order of keys. Numbers keep all their digits: a
@@ -219,14 +233,23 @@ func (k Kind) Priority() Priority {
 	switch k {
 	case KindCommit, KindRollback, KindExpire, KindReverse:
 		return Settling
-	case KindDebit, KindCredit, KindTransfer, KindPost, KindHold:
+	case KindDebit, KindCredit, KindTransfer, KindPost, KindHold, KindStep:
 		return Moving
 	default:
 		return Other
 	}
 }
 
-// Reversible tells whether a posted transaction of this kind can be reversed.
+// Priority returns how urgent the command is: a step of a payment that is on its way settles money.
+func (c Command) Priority() Priority {
+	if c.Kind == KindStep && !c.Target.IsZero() {
+		return Settling
+	}
+	return c.Kind.Priority()
+}
+
+// Reversible tells whether a posted transaction of this kind can be reversed. A step can not: its money comes back by a trigger of its
+// lifecycle.
 func (k Kind) Reversible() bool {
 	switch k {
 	case KindDebit, KindCredit, KindTransfer, KindPost, KindCommit:

@@ -15,6 +15,8 @@ type Decision struct {
 	Outcome  Outcome
 	Accounts []Account // changed or opened
 	Hold     *Hold
+	Payments []Payment // the one that a step is of, and the one that it takes back; a refused step is counted on the first
+	Player   *Player
 }
 
 // Decide says what a command becomes in the light of the books. It is pure: it reads the books, changes nothing, and gives the same
@@ -38,6 +40,7 @@ type move struct {
 	post    money.Amount // adds to the posted total of side
 	pend    money.Amount // adds to the pending total of side; negative releases
 	opens   bool         // the account may be opened by this line
+	terms   *Terms       // and so; nil: as a counter account
 	release bool         // only releases held money: allowed on a frozen account
 }
 
@@ -47,6 +50,10 @@ type plan struct {
 	lines   []move
 	hold    *Hold
 	account *Account // of commands on an account: as it will be
+
+	step     *Transition
+	payments []Payment // as they will be
+	player   *Player   // as it will be
 }
 
 // refusal is a reason to decline and its facts.
@@ -86,6 +93,10 @@ func (p *plan) moves() *refusal {
 		return p.settle()
 	case KindReverse:
 		return p.reverse()
+	case KindStep:
+		return p.advance()
+	case KindPlayer:
+		return p.profile()
 	default:
 		return p.lifecycle()
 	}

@@ -19,6 +19,8 @@ type Part struct {
 	Targets  []id.Transaction // whose reversals to look for
 	Accounts []id.Account     // to lock
 	Holds    []id.Transaction // to lock
+	Payments []id.Transaction // to lock
+	Players  []id.Player      // to lock
 }
 
 // Group is an open transaction that holds the locks of a group of commands. One of its methods ends it. It is for one goroutine.
@@ -30,7 +32,8 @@ type Group interface {
 	Rollback(ctx context.Context)
 }
 
-// Touches returns the accounts that a command names, and the ones behind its target, which the caller has looked up.
+// Touches returns the accounts that a command names, and the ones behind its target, which the caller has looked up. Players and parents of
+// payments are among them, as PlayerRef and PaymentRef.
 func (c Command) Touches(target []Ref) []Ref {
 	refs := slices.Clone(target)
 	if c.Account != "" {
@@ -39,10 +42,21 @@ func (c Command) Touches(target []Ref) []Ref {
 	switch c.Kind {
 	case KindDebit, KindCredit, KindTransfer, KindHold:
 		refs = append(refs, Ref{c.Ledger, c.counter()})
+	case KindStep:
+		refs = refs[:len(target)] // what its roles make of Account is what counts
 	default: // all are named
 	}
 	for _, leg := range c.Legs {
 		refs = append(refs, Ref{cmp.Or(leg.Ledger, c.Ledger), leg.Account})
+	}
+	for _, account := range c.Roles {
+		refs = append(refs, Ref{c.Ledger, account})
+	}
+	if c.Step != nil {
+		refs = append(refs, related(c.Ledger, c.Step.Player, c.Step.Parent)...)
+	}
+	if c.Player != nil {
+		refs = append(refs, PlayerRef(c.Ledger, c.Player.Player))
 	}
 	return refs
 }
@@ -72,14 +86,30 @@ func (b *Books) Missing(commands []Command) []Ref {
 			behind = hold.Behind()
 		} else if record, found := b.record(c.Target); found && c.Kind == KindReverse {
 			behind = record.Outcome.Behind()
+		} else if payment, found := b.payment(c.Target); found && c.Kind == KindStep {
+			behind = payment.Behind()
 		}
 		for _, ref := range behind {
-			if _, loaded := b.account(ref); !loaded {
+			if !b.loaded(ref) {
 				missing = append(missing, ref)
 			}
 		}
 	}
 	return missing
+}
+
+// loaded tells whether the books have what a ref names. Players are there as soon as they were asked for.
+func (b *Books) loaded(ref Ref) bool {
+	if player, is := ref.Player(); is {
+		_, found := b.player(ref.Ledger, player)
+		return found
+	}
+	if payment, is := ref.Payment(); is {
+		_, found := b.payment(payment)
+		return found
+	}
+	_, found := b.account(ref)
+	return found
 }
 
 // Gather collects needs.
@@ -97,11 +127,21 @@ func (g *Gather) Add(c Command, touched []Ref, ledgers func(id.Ledger) Ledger) {
 		home.Targets = append(home.Targets, c.Target)
 	case KindCommit, KindRollback, KindExpire:
 		home.Holds = append(home.Holds, c.Target)
+	case KindStep:
+		if !c.Target.IsZero() {
+			home.Payments = append(home.Payments, c.Target)
+		}
 	default: // aim at nothing
 	}
 	for _, ref := range touched {
 		part := g.of(ref.Ledger, ledgers)
-		part.Accounts = append(part.Accounts, ref.Account)
+		if player, is := ref.Player(); is {
+			part.Players = append(part.Players, player)
+		} else if payment, is := ref.Payment(); is {
+			part.Payments = append(part.Payments, payment)
+		} else {
+			part.Accounts = append(part.Accounts, ref.Account)
+		}
 	}
 }
 
@@ -121,9 +161,10 @@ func (g *Gather) of(k id.Ledger, ledgers func(id.Ledger) Ledger) *Part {
 func (g *Gather) Needs() Needs {
 	needs := make(Needs, 0, len(g.ledgers))
 	for _, part := range g.ledgers {
-		part.Keys, part.Targets, part.Holds = unique(part.Keys), unique(part.Targets), unique(part.Holds)
+		part.Keys, part.Targets, part.Holds, part.Payments = unique(part.Keys), unique(part.Targets), unique(part.Holds), unique(part.Payments)
 		slices.Sort(part.Accounts)
-		part.Accounts = slices.Compact(part.Accounts)
+		slices.Sort(part.Players)
+		part.Accounts, part.Players = slices.Compact(part.Accounts), slices.Compact(part.Players)
 		needs = append(needs, *part)
 	}
 	slices.SortFunc(needs, func(a, b Part) int {

@@ -51,8 +51,10 @@ type Outcome struct {
 	Reason      errs.Reason       // of a decline
 	Detail      map[string]string // facts that go with the reason; where it is about an account, ledger and account_id are among them
 	Entries     []Entry
-	Hold        *Hold    // as it is after a hold, commit, rollback or expiry
-	Account     *Account // as it is after an open, update, freeze or close
+	Hold        *Hold       // as it is after a hold, commit, rollback or expiry
+	Account     *Account    // as it is after an open, update, freeze or close
+	Step        *Transition // of a step, declined ones included
+	Player      *Player     // as it is after a player command
 	EffectiveAt time.Time
 	RecordedAt  time.Time // never before that of an earlier entry of the same accounts
 

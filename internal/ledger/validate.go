@@ -81,6 +81,13 @@ func (c Command) validateKind() error {
 		return needsAccount(c.Account, "account_id")
 	case KindClose:
 		return needsAccount(c.Account, "account_id")
+	case KindStep:
+		return c.validateStep()
+	case KindPlayer:
+		if c.Player == nil {
+			return errs.Invalid("player", "name the player and say what to change")
+		}
+		return c.Player.validate()
 	}
 	return errs.Invalid("command", "say what to do: debit, credit, transfer, post, hold, commit, rollback or reverse")
 }
@@ -99,6 +106,37 @@ func (c Command) validateLegs() error {
 		}
 	}
 	return nil
+}
+
+// validateStep knows no lifecycle: whether the payment lets the trigger through is a matter of its table.
+func (c Command) validateStep() error {
+	s := c.Step
+	if s == nil || !word(string(s.Payment)) {
+		return errs.Invalid("payment", "name the kind of the payment: deposit, withdrawal, bet …")
+	}
+	if !word(string(s.Trigger)) {
+		return errs.Invalid("trigger", "name what happens to the payment: authorize, capture, settle …")
+	}
+	texts := firstError(ValidateText("provider", s.Provider), ValidateText("provider_reference", s.ProviderReference),
+		ValidateText("evidence", s.Evidence), ValidateText("actor", s.Actor))
+	if texts != nil {
+		return texts
+	}
+	if c.Target.IsZero() {
+		return c.needsAmount()
+	}
+	if c.Account != "" || c.Counter != "" || s.Player != "" || !s.Parent.IsZero() {
+		return errs.Invalid("payment_id", "account, counter account, player and parent are those that the payment was made with")
+	}
+	if c.Amount != nil {
+		return needsMoney(*c.Amount, "amount")
+	}
+	return nil
+}
+
+// word tells whether a name is 1 to 32 of a-z and _.
+func word(s string) bool {
+	return s != "" && len(s) <= 32 && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && r != '_' })
 }
 
 func needsAccount(a id.Account, field string) error {

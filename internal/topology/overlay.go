@@ -33,7 +33,7 @@ const (
 // with a primary region: REGIONAL BY TABLE IN PRIMARY REGION. A test compares these lists with schema/migrations.
 var (
 	homeTables = []string{ // first key column home: each row lives where its home lives, and so do the events that tell of it
-		"account", "journal", "entry", "hold",
+		"account", "journal", "entry", "hold", "payment", "payment_step", "player",
 		"relay", "stream", "progress", "delivery", "replay", "search_state", "search_transaction", "search_account",
 	}
 	globalTables = []string{"ledger", "asset"} // read by every node, written by hand: a copy everywhere

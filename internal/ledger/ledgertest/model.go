@@ -181,6 +181,9 @@ func (m *Model) unanswerable(batch ledger.Batch, now time.Time) error {
 	}
 	for i, c := range batch.Commands {
 		err := c.Validate(now)
+		if err == nil && slices.Contains(ledger.PaymentCommands, c.Kind) {
+			err = errs.Invalid("payment", "this service keeps no payments")
+		}
 		if err == nil {
 			err = m.unknownLedger(c)
 		}

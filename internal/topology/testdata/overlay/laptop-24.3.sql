@@ -62,6 +62,42 @@ END) STORED NOT NULL;
 -- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
+-- the home of a row of payment says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of payment and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of payment_step says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment_step" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of payment_step and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment_step" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of player says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."player" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of player and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."player" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
 -- the home of a row of relay says where it lives; a home that is not listed is refused.
 -- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."relay" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"

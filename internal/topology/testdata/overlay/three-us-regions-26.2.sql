@@ -94,6 +94,66 @@ ALTER TABLE "meridian"."public"."hold" SET LOCALITY REGIONAL BY ROW AS "crdb_reg
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."hold" SET (schema_locked = true);
 
+-- payment is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."payment" SET (schema_locked = false);
+
+-- the home of a row of payment says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of payment and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked payment lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."payment" SET (schema_locked = true);
+
+-- payment_step is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."payment_step" SET (schema_locked = false);
+
+-- the home of a row of payment_step says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment_step" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of payment_step and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."payment_step" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked payment_step lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."payment_step" SET (schema_locked = true);
+
+-- player is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."player" SET (schema_locked = false);
+
+-- the home of a row of player says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."player" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of player and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."player" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked player lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."player" SET (schema_locked = true);
+
 -- relay is locked against schema changes, and a change of locality does not open the lock by itself.
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."relay" SET (schema_locked = false);

@@ -1,6 +1,6 @@
 -- Topology single-region on database meridian, by zone-configurations.
 -- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
--- 14 statements, one at a time, each outside a transaction.
+-- 17 statements, one at a time, each outside a transaction.
 
 -- copies of account stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
@@ -17,6 +17,18 @@ ALTER TABLE "meridian"."public"."entry" CONFIGURE ZONE USING num_replicas = 3, c
 -- copies of hold stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
 ALTER TABLE "meridian"."public"."hold" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of payment stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."payment" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of payment_step stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."payment_step" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of player stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."player" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
 
 -- copies of relay stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
