@@ -59,6 +59,7 @@ const (
 	ReasonResidencyRefused     Reason = "RESIDENCY_REFUSED"
 	ReasonHomeNotFound         Reason = "HOME_NOT_FOUND"
 	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
+	ReasonPlayerNotFound       Reason = "PLAYER_NOT_FOUND"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -80,6 +81,7 @@ var Failures = []Reason{
 	ReasonContended, ReasonOutcomeUnknown,
 	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
 	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable,
+	ReasonPlayerNotFound,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -106,6 +108,8 @@ var (
 	ErrResidencyRefused     = New(FailedPrecondition, ReasonResidencyRefused, "events of this home may not leave for that region without a residency grant")
 	ErrHomeNotFound         = New(NotFound, ReasonHomeNotFound, "there is no such home")
 	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
+	ErrPaymentNotFound      = New(NotFound, ReasonPaymentNotFound, "there is no such payment")
+	ErrPlayerNotFound       = New(NotFound, ReasonPlayerNotFound, "nothing is known of this player")
 )
 
 // CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
@@ -118,7 +122,7 @@ func CodeOf(r Reason) Code {
 		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
 		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
 		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
-		ErrNotYetSearchable,
+		ErrNotYetSearchable, ErrPaymentNotFound, ErrPlayerNotFound,
 	} {
 		if e.Reason == r {
 			return e.Code

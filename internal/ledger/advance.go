@@ -35,7 +35,7 @@ func (p *plan) situation() (Situation, *refusal) {
 		}
 		s.Payment = Payment{
 			Home: s.Ledger.Home, Ledger: c.Ledger, ID: c.ID(), Kind: c.Step.Payment, Player: player, Parent: parent, Asset: asset,
-			PaymentData: PaymentData{Roles: maps.Clone(c.Roles)},
+			PaymentData: PaymentData{Roles: maps.Clone(c.Roles), Actor: c.Step.Actor},
 		}
 	}
 	s.Payment.Provider = cmp.Or(s.Payment.Provider, c.Step.Provider)

@@ -61,8 +61,8 @@ type Changes struct {
 	Begun    []Payment
 	Advanced []Payment // refused steps count too
 	Steps    []PaymentStep
-	Joined   []Player // that had no row
-	Players  []Player // that had one
+	Joined   []Player              // that had no row
+	Players  []Player              // that had one
 	HomeOf   map[id.Ledger]id.Home // of every entry in Records
 	Recorded int                   // entries in Records
 }

@@ -96,6 +96,7 @@ type PaymentData struct {
 	Totals   map[string]money.Amount `json:"totals,omitempty"`   // what its steps, and those of payments that take it back, add up to: authorized, captured, refunded
 	Holdings map[Role]money.Amount   `json:"holdings,omitempty"` // credits less debits that its postings left on the account of each role; zero is left out
 	Review   *Review                 `json:"review,omitempty"`   // of a payment under review
+	Actor    string                  `json:"actor,omitempty"`    // who caused its first step
 }
 
 // Review says why a payment stands still and who has to decide.

@@ -106,6 +106,7 @@ func (s *Store) begin(ctx context.Context, needs ledger.Needs) (*group, *ledger.
 	batch.Queue(sqlCommit)
 	batch.Queue(sqlBegin)
 	queueRows(batch, books, needs, s.lockAccounts, s.lockHolds)
+	queuePayments(batch, books, needs, s.lockPayments, s.lockPlayers)
 	queueNow(batch, books)
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		g.Rollback(ctx)
@@ -201,6 +202,7 @@ func (s *Store) Peek(ctx context.Context, needs ledger.Needs) (*ledger.Books, er
 	batch := &pgx.Batch{}
 	queueLookup(batch, books, needs)
 	queueRows(batch, books, needs, sqlLookupAccounts, sqlLookupHolds)
+	queuePayments(batch, books, needs, sqlLookupPayments, sqlLookupPlayers)
 	queueNow(batch, books)
 	err := s.db.Snapshot(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, batch).Close() })
 	if err != nil {
@@ -277,19 +279,26 @@ func (g *group) Rollback(ctx context.Context) {
 // maxGates bounds the places that one group takes in the server's table of locks. Beyond it a group may have to run again.
 const maxGates = 1024
 
-// gates are the numbers of the accounts of a group: the same on every node, each once, in one order.
+// gates are the numbers of the accounts and players of a group: the same on every node, each once, in one order. Payments have accounts.
 func gates(needs ledger.Needs) []int64 {
 	var numbers []int64
 	for _, n := range needs {
 		for _, name := range n.Accounts {
-			h := fnv.New64a()
-			_, _ = h.Write([]byte(n.Ledger.ID)) // never fails
-			_, _ = h.Write([]byte{0})
-			_, _ = h.Write([]byte(name))
-			numbers = append(numbers, int64(h.Sum64())) //nolint:gosec // all 64 bits are wanted
+			numbers = append(numbers, gate(n.Ledger.ID, string(name)))
+		}
+		for _, player := range n.Players {
+			numbers = append(numbers, gate(n.Ledger.ID, string(ledger.PlayerRef(n.Ledger.ID, player).Account)))
 		}
 	}
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)
 	return numbers[:min(len(numbers), maxGates)]
+}
+
+func gate(l id.Ledger, name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(l)) // never fails
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(name))
+	return int64(h.Sum64()) //nolint:gosec // all 64 bits are wanted
 }

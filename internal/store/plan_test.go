@@ -93,6 +93,22 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlTrialBalance":        {sqlTrialBalance, reader, account, "home ledger_id", []any{"eu", "brand"}},
 		"sqlExpiredHolds":        {sqlExpiredHolds, reader, "hold_expiry", "home expires_at", []any{"eu", 10}},
 
+		"lockPayments":           {lockPayments(e), writer, "payment_pkey", key, ids},
+		"lockPlayers":            {lockPlayers(e), writer, "player_pkey", key, names},
+		"sqlLookupPayments":      {sqlLookupPayments, reader, "payment_pkey", key, ids},
+		"sqlLookupPlayers":       {sqlLookupPlayers, reader, "player_pkey", key, names},
+		"sqlUpdatePayments":      {sqlUpdatePayments, writer, "payment_pkey", key, and(ids, someTexts, someNumbers, someNumbers, someTexts, someTexts, []string{"{}"}, someTimes)},
+		"sqlUpdatePlayers":       {sqlUpdatePlayers, writer, "player_pkey", key, and(names, someNumbers, []string{"{}"}, []string{"[]"}, someTimes)},
+		"sqlInsertPayments":      {sqlInsertPayments, writer, "", "", and(ids, someTexts, someTexts, someNumbers, someNumbers, someTexts, someIDs, someTexts, someNumbers, someTexts, someTexts, []string{"{}"}, someTimes, someTimes)},
+		"sqlInsertSteps":         {sqlInsertSteps, writer, "", "", and(ids, someNumbers, someIDs, someTexts, someTexts, someTexts, someTexts, someTexts, someTimes)},
+		"sqlInsertPlayers":       {sqlInsertPlayers, writer, "", "", and(names, someNumbers, []string{"{}"}, []string{"[]"}, someTimes)},
+		"sqlSelectPayment":       {sqlSelectPayment, reader, "payment_pkey", key, []any{"eu", "brand", someIDs[0]}},
+		"sqlSelectPlayer":        {sqlSelectPlayer, reader, "player_pkey", key, []any{"eu", "brand", "p"}},
+		"sqlPaymentsOfPlayer":    {sqlPaymentsOfPlayer, reader, "payment_player", "player home ledger_id", []any{"eu", "brand", "p", someTimes[0], someIDs[0], 10}},
+		"sqlPaymentsInState":     {sqlPaymentsInState, reader, "payment_state", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted", someTimes[0], someIDs[0], 10}},
+		"sqlPaymentsByReference": {sqlPaymentsByReference, reader, "payment_reference", "home ledger_id provider_reference provider", []any{"eu", "brand", "psp", "r", 10}},
+		"sqlListSteps":           {sqlListSteps, reader, "payment_step_pkey", "home ledger_id payment_id number", []any{"eu", "brand", someIDs[0], 0, 10}},
+
 		"sqlLookupAppended": {sqlLookupAppended, reader, "stream_transaction", "home ledger_id transaction_id", ids},
 		"sqlAppend":         {sqlAppend, writer, "stream_pkey", "home position", []any{"eu", 1, someTexts, someIDs, "x"}},
 		"sqlSelectEvents":   {sqlSelectEvents, reader, "stream_pkey", "home position", []any{"eu", 7, 10}},
@@ -172,7 +188,7 @@ func TestStatements_AreAllPlanned(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := planned(db.PostgreSQL)
-	found := 2 // functions that make statements
+	found := 4 // functions that make statements
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue

@@ -271,26 +271,29 @@ JOIN journal j ON j.home = k.home AND j.ledger_id = k.ledger_id AND j.id = k.id`
 // Behind returns the accounts behind the targets of commands, by target, in one round trip. Targets that are not there are left out. The
 // accounts never change, so that what it says holds when the commands are executed.
 func (s *Store) Behind(ctx context.Context, commands []ledger.Command) (map[id.Transaction][]ledger.Ref, error) {
-	var holds, records rowKeys[[16]byte]
+	var holds, records, payments rowKeys[[16]byte]
 	for _, c := range commands {
 		l, err := s.Ledger(ctx, c.Ledger)
 		if err != nil {
 			return nil, err
 		}
-		if c.Kind == ledger.KindReverse {
+		switch c.Kind {
+		case ledger.KindReverse:
 			records.add(l, c.Target)
-		} else {
+		case ledger.KindStep:
+			payments.add(l, c.Target)
+		default:
 			holds.add(l, c.Target)
 		}
 	}
-	behind, err := s.behind(db.Asking(ctx, false), holds, records)
+	behind, err := s.behind(db.Asking(ctx, false), holds, records, payments)
 	if errors.Is(err, errs.ErrUnavailable) { // the connection may have died while it lay idle
-		behind, err = s.behind(db.Asking(ctx, true), holds, records)
+		behind, err = s.behind(db.Asking(ctx, true), holds, records, payments)
 	}
 	return behind, err
 }
 
-func (s *Store) behind(ctx context.Context, holds, records rowKeys[[16]byte]) (map[id.Transaction][]ledger.Ref, error) {
+func (s *Store) behind(ctx context.Context, holds, records, payments rowKeys[[16]byte]) (map[id.Transaction][]ledger.Ref, error) {
 	behind := map[id.Transaction][]ledger.Ref{}
 	batch := &pgx.Batch{}
 	holds.queue(batch, sqlLookupHoldAccounts, func(rows pgx.Rows) error {
@@ -313,6 +316,12 @@ func (s *Store) behind(ctx context.Context, holds, records rowKeys[[16]byte]) (m
 			return nil
 		})
 		return err
+	})
+	payments.queue(batch, sqlLookupPayments, func(rows pgx.Rows) error {
+		return eachPayment(rows, func(p ledger.Payment) error {
+			behind[p.ID] = p.Behind()
+			return nil
+		})
 	})
 	if err := s.db.Reader().SendBatch(ctx, batch).Close(); err != nil {
 		return nil, db.Classify(fmt.Errorf("look up targets: %w", err))

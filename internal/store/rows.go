@@ -162,6 +162,9 @@ func eachRecord(rows pgx.Rows, fn func(ledger.Record) error, more ...any) error 
 		if answer.Hold != nil { // its ledger is the row's
 			answer.Hold.Home = r.Home
 		}
+		if answer.Player != nil {
+			answer.Player.Home = r.Home
+		}
 		found.Outcome = answer
 		return fn(found)
 	})
@@ -192,6 +195,9 @@ type detailJSONForm struct {
 	Facts   map[string]string `json:"facts,omitempty"`
 	Hold    *holdJSON         `json:"hold,omitempty"`
 	Account *accountJSON      `json:"account,omitempty"`
+
+	Step   *ledger.Transition `json:"step,omitempty"`
+	Player *ledger.Player     `json:"player,omitempty"`
 }
 
 type holdJSON struct {
@@ -242,10 +248,10 @@ func entriesJSON(o *ledger.Outcome) string {
 }
 
 func detailJSON(o *ledger.Outcome) *string {
-	if o.Hold == nil && o.Account == nil && len(o.Detail) == 0 {
+	if o.Hold == nil && o.Account == nil && o.Step == nil && o.Player == nil && len(o.Detail) == 0 {
 		return nil
 	}
-	form := detailJSONForm{Facts: o.Detail}
+	form := detailJSONForm{Facts: o.Detail, Step: o.Step, Player: o.Player}
 	if h := o.Hold; h != nil {
 		form.Hold = &holdJSON{Hold: *h, Asset: h.Asset}
 	}
@@ -280,7 +286,10 @@ func readOutcome(o *ledger.Outcome, entries, detail []byte) error {
 	if err := json.Unmarshal(detail, &form); err != nil {
 		return fmt.Errorf("read its detail: %w", err)
 	}
-	o.Detail = form.Facts
+	o.Detail, o.Step, o.Player = form.Facts, form.Step, form.Player
+	if o.Player != nil {
+		o.Player.Ledger = o.Ledger
+	}
 	if h := form.Hold; h != nil {
 		h.Ledger, h.Hold.Asset = o.Ledger, h.Asset
 		o.Hold = &h.Hold

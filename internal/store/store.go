@@ -26,12 +26,16 @@ type Store struct {
 	db           *db.DB
 	lockAccounts string // statements whose text depends on the engine
 	lockHolds    string
+	lockPayments string
+	lockPlayers  string
 	ledgers      sync.Map // id.Ledger to ledger.Ledger: a ledger never changes, so one read of it serves for ever
 }
 
 // New returns a store on a database whose schema is up to date.
 func New(d *db.DB) *Store {
-	return &Store{db: d, lockAccounts: lockAccounts(d.Engine), lockHolds: lockHolds(d.Engine)}
+	return &Store{
+		db: d, lockAccounts: lockAccounts(d.Engine), lockHolds: lockHolds(d.Engine), lockPayments: lockPayments(d.Engine), lockPlayers: lockPlayers(d.Engine),
+	}
 }
 
 const sqlInsertLedger = `

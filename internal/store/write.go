@@ -20,6 +20,7 @@ func queueChanges(batch *pgx.Batch, c ledger.Changes) {
 	queueTerms(batch, c.Termed)
 	queueMade(batch, c.Made)
 	queueSettled(batch, c.Settled)
+	queuePaymentChanges(batch, c)
 }
 
 const sqlInsertRecords = `

@@ -29,12 +29,13 @@ CREATE TABLE IF NOT EXISTS payment (
 );
 
 -- Support asks for the payments of a player, operators for those that stand still, and a callback or a statement of a provider knows nothing but
--- its reference. Home does not come first, as in stream_transaction: a writer keeps the plans that it made while the table was small.
+-- its reference. In the first two home does not come first, as in stream_transaction: a writer keeps the plans that it made while the table was
+-- small.
 CREATE INDEX IF NOT EXISTS payment_player ON payment (player, home, ledger_id, opened_at, id) WHERE player <> '';
 
 CREATE INDEX IF NOT EXISTS payment_state ON payment (state, home, ledger_id, kind, opened_at, id);
 
-CREATE INDEX IF NOT EXISTS payment_reference ON payment (provider_reference, provider, home, ledger_id) WHERE provider_reference <> '';
+CREATE INDEX IF NOT EXISTS payment_reference ON payment (home, ledger_id, provider_reference, provider, opened_at) WHERE provider_reference <> '';
 
 -- The history of a payment is one range of this key; refused steps stand in it with the state that they met.
 CREATE TABLE IF NOT EXISTS payment_step (
