@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/payment"
 	"github.com/meridian-ledger/meridian/internal/store"
 	"github.com/meridian-ledger/meridian/internal/telemetry"
 	"github.com/meridian-ledger/meridian/schema"
@@ -50,6 +52,7 @@ type storeFlags struct {
 	maxGroup int
 	maxQueue int
 	attempt  time.Duration
+	chart    string
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
@@ -60,6 +63,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.attempt, "attempt-timeout", 10*time.Second,
 		"how long a group waits for the database before it is tried again on another connection; shorter than the engine takes to recover, it only asks more often")
 	cmd.Flags().IntVar(&f.writers, "writers", 8, "database connections that write")
+	cmd.Flags().StringVar(&f.chart, "payment-chart", "", "YAML file that says on which accounts the money of payments stands; empty is the chart in this binary")
 	cmd.Flags().IntVar(&f.readers, "readers", 8, "database connections that read")
 }
 
@@ -72,6 +76,10 @@ func openService(ctx context.Context, f storeFlags, region string, registry prom
 	if f.url == "" {
 		return service{}, fmt.Errorf("name the database with --database-url or MERIDIAN_DATABASE_URL (meridian dev brings its own)")
 	}
+	chart, err := openChart(f.chart)
+	if err != nil {
+		return service{}, err
+	}
 	d, err := db.Open(ctx, db.Options{URL: f.url, Writers: f.writers, Readers: f.readers, Tracer: tracing.Query(), Region: region, Log: log})
 	if err != nil {
 		return service{}, err
@@ -83,9 +91,22 @@ func openService(ctx context.Context, f storeFlags, region string, registry prom
 	s := store.New(d)
 	c := commit.New(s, commit.Options{
 		Lanes: f.lanes, MaxGroup: f.maxGroup, MaxQueue: f.maxQueue, Attempt: f.attempt, Metrics: commit.NewMetrics(registry), Log: log,
+		Lifecycle: chart.Lifecycle(),
 	})
 	registry.MustRegister(databaseMetrics{d})
 	return service{Store: s, Committer: c, db: d, region: region, leaving: &leaving{begun: make(chan struct{})}}, nil
+}
+
+// openChart reads the chart of payments, which is proved before anything is served.
+func openChart(file string) (*payment.Chart, error) {
+	if file == "" {
+		return payment.Default(), nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the chart of payments: %w", err)
+	}
+	return payment.ParseChart(file, data)
 }
 
 // ready says why this node should get no traffic, or nil.

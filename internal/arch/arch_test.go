@@ -49,6 +49,7 @@ var rules = map[string]rule{
 		may: and(domain, "internal/yamltree"), why: "knows the ledger as a Service only, so that it loads through the API",
 	},
 	"internal/rpc":      {may: and(domain, "internal/event", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect")},
+	"internal/payment":  {may: and(domain, "internal/yamltree"), why: "the domain of payments: pure, and reads its charts"},
 	"internal/topology": {may: []string{"internal/id", "internal/yamltree"}},
 	"internal/topology/residency": {
 		may: []string{"internal/id", "internal/topology"}, why: "judges placement against a topology; reads ranges, not the books",

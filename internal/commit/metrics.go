@@ -19,6 +19,7 @@ type Metrics struct {
 	waiting    prometheus.Gauge
 	retries    *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
+	refusals   *prometheus.CounterVec
 	replays    prometheus.Counter
 	mismatches prometheus.Counter
 	resolved   prometheus.Counter
@@ -47,6 +48,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_outcomes_total", Help: "First answers, by kind of command and reason of decline (empty: posted).",
 		}, []string{"kind", "reason"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_payment_refusals_total", Help: "Steps of payments that were refused, by kind, the state that they met, trigger and reason.",
+		}, []string{"kind", "from", "trigger", "reason"}),
 		replays:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_replays_total", Help: "Answers given again to the same request."}),
 		mismatches: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_mismatches_total", Help: "Keys that came with another request."}),
 		resolved: prometheus.NewCounter(prometheus.CounterOpts{
@@ -55,7 +59,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		overloaded: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_overloaded_total", Help: "Batches refused because the queue was full."}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.size, m.wait, m.stage, m.inFlight, m.waiting, m.retries, m.outcomes, m.replays, m.mismatches, m.resolved, m.overloaded)
+		registry.MustRegister(m.size, m.wait, m.stage, m.inFlight, m.waiting, m.retries, m.outcomes, m.refusals, m.replays, m.mismatches, m.resolved, m.overloaded)
 	}
 	return m
 }
@@ -85,8 +89,22 @@ func (m *Metrics) answered(u *unit) {
 			m.replays.Inc()
 		default:
 			m.outcomes.WithLabelValues(string(r.Outcome.Kind), reason(r.Outcome)).Inc()
+			m.refused(r.Outcome)
 		}
 	}
+}
+
+// refused counts refusals of steps by edge. A trigger that no table knows is whatever somebody sent, and is not a label.
+func (m *Metrics) refused(o ledger.Outcome) {
+	s := o.Step
+	if s == nil || o.Decided != ledger.Declined {
+		return
+	}
+	trigger := string(s.Trigger)
+	if o.Reason == errs.ReasonPaymentNotFound || o.Detail["cause"] == "unknown" {
+		trigger = "unknown"
+	}
+	m.refusals.WithLabelValues(string(s.Kind), string(s.From), trigger, reason(o)).Inc()
 }
 
 func reason(o ledger.Outcome) string { return string(o.Reason) }

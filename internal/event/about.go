@@ -94,6 +94,9 @@ func (e Event) ordering(counters []bool) []ledger.Ref {
 // for.
 func (e Event) refused() []ledger.Ref {
 	c, _ := e.command() // what can not be read names nothing; Render says so
+	if step := e.Record.Outcome.Step; step != nil && step.Lead != "" {
+		return []ledger.Ref{{Ledger: c.Ledger, Account: step.Lead}}
+	}
 	var refs []ledger.Ref
 	if c.Account != "" {
 		refs = append(refs, ledger.Ref{Ledger: c.Ledger, Account: c.Account})
@@ -122,6 +125,10 @@ func (e Event) counters() []bool {
 	case ledger.KindCommit, ledger.KindRollback, ledger.KindExpire, ledger.KindReverse:
 		for i, entry := range o.Entries {
 			counters[i] = isCounterName(entry.Ref.Account) && (o.Hold == nil || entry.Ref.Account != o.Hold.From)
+		}
+	case ledger.KindStep: // the accounts of the house are everybody's; what leads the payment is in each of its events
+		for i, entry := range o.Entries {
+			counters[i] = o.Step != nil && entry.Ref.Account != o.Step.Lead
 		}
 	default:
 	}

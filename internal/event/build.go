@@ -44,7 +44,7 @@ func (v view) about(l id.Ledger) bool {
 // data builds the data of the event's type.
 func (v view) data() (any, error) {
 	o := v.Record.Outcome
-	switch dataOf[v.kind].(type) {
+	switch dataOf[Type(v.kind.form())].(type) {
 	case walletData:
 		if v.command.Amount == nil {
 			return nil, v.broken("an amount")
@@ -79,6 +79,16 @@ func (v view) data() (any, error) {
 		return accountData{journal: v.journal(), ID: o.Account.Ref.Account, Account: stateOfAccount(*o.Account), lines: v.lines()}, nil
 	case declinedData:
 		return v.declined(), nil
+	case paymentData:
+		if o.Step == nil || v.command.Step == nil {
+			return nil, v.broken("a step")
+		}
+		return v.payment(), nil
+	case playerData:
+		if o.Player == nil {
+			return nil, v.broken("a player")
+		}
+		return playerData{journal: v.journal(), Player: o.Player.ID, Version: o.Player.Version, KYC: o.Player.KYC, AML: o.Player.AML, Standing: o.Player.Status, ExcludedUntil: untilOf(o.Player.ExcludedUntil)}, nil
 	case testData:
 		return testData{common: v.common(), Message: "A test of this subscription. Nothing happened in any ledger."}, nil
 	}
@@ -139,6 +149,8 @@ func (v view) currency(i int) money.Code {
 		return o.Hold.Asset.Code
 	case o.Account != nil:
 		return o.Account.Asset.Code
+	case o.Step != nil:
+		return o.Step.Asset.Code
 	case v.command.Amount != nil:
 		return v.command.Amount.Asset
 	case len(v.command.Legs) == len(o.Entries):
@@ -184,6 +196,36 @@ func (v view) declined() declinedData {
 		d.Amount, d.Currency = digitsOf(v.command.Amount.Minor), v.command.Amount.Asset
 	}
 	return d
+}
+
+func (v view) payment() paymentData {
+	o, asked := v.Record.Outcome, v.command.Step
+	s := o.Step
+	d := paymentData{
+		journal: v.journal(), ID: uuidOf(s.Payment), Payment: s.Kind, Player: s.Player, Parent: uuidOf(s.Parent), Trigger: s.Trigger, From: s.From, To: s.To,
+		Number: s.Number, Version: s.Version, Account: v.account.Account, Provider: s.Provider, ProviderReference: s.ProviderReference,
+		Evidence: asked.Evidence, Actor: asked.Actor, Reason: o.Reason, Detail: o.Detail, lines: v.lines(),
+	}
+	if v.command.Amount != nil {
+		d.Amount, d.Currency = digitsOf(v.command.Amount.Minor), v.command.Amount.Asset
+	}
+	for name, total := range s.Totals {
+		if d.Totals == nil {
+			d.Totals = map[string]digits{}
+		}
+		d.Totals[name] = digitsOf(total)
+	}
+	if r := s.Review; r != nil {
+		d.Review = &reviewState{Gate: r.Gate, Cause: r.Cause, Paused: r.Paused, Next: r.Next}
+	}
+	return d
+}
+
+func untilOf(t time.Time) instant {
+	if t.IsZero() {
+		return ""
+	}
+	return instantOf(t)
 }
 
 func stateOfHold(h ledger.Hold) holdState {

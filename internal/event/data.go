@@ -23,6 +23,7 @@ var dataOf = map[Type]any{
 	HoldCreated: holdData{}, HoldCommitted: holdData{}, HoldRolledBack: holdData{}, HoldExpired: holdData{},
 	AccountOpened: accountData{}, AccountUpdated: accountData{}, AccountFrozen: accountData{}, AccountUnfrozen: accountData{},
 	AccountClosed: accountData{}, Test: testData{},
+	payments: paymentData{}, TransitionRefused: paymentData{}, GateClosed: paymentData{}, PlayerUpdated: playerData{},
 }
 
 // The forms that values have in JSON are texts, made by the types of the domain: encoding/json is at its fastest with those.
@@ -128,6 +129,50 @@ type holdData struct {
 	RequestReason id.Reason  `json:"request_reason,omitempty" jsonschema_description:"Why the client holds money."`
 	Hold          holdState  `json:"hold" jsonschema_description:"As it is after this event."`
 	lines
+}
+
+// paymentData is a step of a payment, accepted or refused.
+type paymentData struct {
+	journal
+	ID                uuid                `json:"payment_id" jsonschema_description:"The payment: the transaction of its first step."`
+	Payment           ledger.PaymentKind  `json:"payment" jsonschema_description:"The kind of the payment."`
+	Player            id.Player           `json:"player,omitempty" jsonschema_description:"Whose payment."`
+	Parent            uuid                `json:"parent,omitempty" jsonschema_description:"The payment that it takes back."`
+	Trigger           ledger.Trigger      `json:"trigger" jsonschema_description:"What happened to it."`
+	From              ledger.PaymentState `json:"from,omitempty" jsonschema_description:"The state that the step met. Absent where the payment was not there."`
+	To                ledger.PaymentState `json:"to,omitempty" jsonschema_description:"The state that it is in now; of a refused step the one that it met."`
+	Number            int64               `json:"number,omitempty" jsonschema_description:"The line of the payment's history, from 1, refused steps counted. Absent where there is no payment."`
+	Version           int64               `json:"version,omitempty" jsonschema_description:"How many steps the payment has taken."`
+	Account           id.Account          `json:"account_id,omitempty" jsonschema_description:"The account whose order the events of the payment keep."`
+	Amount            digits              `json:"amount_minor,omitempty" jsonschema:"pattern=^[1-9][0-9]*$,maxLength=38" jsonschema_description:"Minor units that the step named. Absent where it took all that was left, or none."`
+	Currency          money.Code          `json:"currency,omitempty" jsonschema_description:"The asset of amount_minor."`
+	Totals            map[string]digits   `json:"totals,omitempty" jsonschema_description:"What the payment adds up to after the step, in minor units: authorized, captured, refunded …"`
+	Review            *reviewState        `json:"review,omitempty" jsonschema_description:"Of a payment that waits for a decision."`
+	Provider          string              `json:"provider,omitempty" jsonschema_description:"Who moves the money outside."`
+	ProviderReference string              `json:"provider_reference,omitempty" jsonschema_description:"What the provider calls the payment."`
+	Evidence          string              `json:"evidence,omitempty" jsonschema_description:"What proves the step."`
+	Actor             string              `json:"actor,omitempty" jsonschema_description:"Who caused it."`
+	Reason            errs.Reason         `json:"reason,omitempty" jsonschema_description:"Why it was refused."`
+	Detail            map[string]string   `json:"detail,omitempty" jsonschema_description:"The facts that go with the reason: state, trigger, cause; gate and who acts next."`
+	lines
+}
+
+type reviewState struct {
+	Gate   string `json:"gate" jsonschema_description:"Which gate is closed."`
+	Cause  string `json:"cause" jsonschema_description:"What it saw."`
+	Paused bool   `json:"money_paused" jsonschema_description:"Money is set aside until somebody decides."`
+	Next   string `json:"next" jsonschema_description:"Who acts next."`
+}
+
+// playerData is a change of what gates know of a player.
+type playerData struct {
+	journal
+	Player        id.Player           `json:"player" jsonschema_description:"Who."`
+	Version       int64               `json:"version" jsonschema:"minimum=1" jsonschema_description:"How often it has changed; the greatest is the newest."`
+	KYC           ledger.KYC          `json:"kyc,omitempty" jsonschema_description:"How well the player is known."`
+	AML           ledger.AML          `json:"aml,omitempty" jsonschema_description:"What is suspected."`
+	Standing      ledger.PlayerStatus `json:"player_status,omitempty" jsonschema_description:"Whether the player may take part."`
+	ExcludedUntil instant             `json:"excluded_until,omitempty" jsonschema_description:"Until when the player has excluded themself."`
 }
 
 type holdState struct {

@@ -73,7 +73,7 @@ func TestFilter_IsRefused(t *testing.T) {
 		f           Filter
 	}{
 		{"filter.types[1]", `no event type "wallet.debit": name one of wallet.debit.committed, `, Filter{Types: []Type{"hold.*", "wallet.debit"}}},
-		{"filter.types[0]", "prefix such as wallet.*", Filter{Types: []Type{"payment.*"}}},
+		{"filter.types[0]", "prefix such as wallet.*", Filter{Types: []Type{"payments.*"}}},
 		{"filter.types[0]", "prefix such as wallet.*", Filter{Types: []Type{"*"}}},
 		{"filter.types[0]", "prefix such as wallet.*", Filter{Types: []Type{"wallet*"}}},
 		{"filter.types[0]", "prefix such as wallet.*", Filter{Types: []Type{"wal.*"}}},

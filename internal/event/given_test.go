@@ -9,6 +9,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/ledger/ledgertest"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/payment"
 )
 
 // T is what the helpers need of a test; *testing.T, *testing.B and *rapid.T have it.
@@ -143,9 +144,50 @@ func story(t T) []Event {
 	then(ledger.Command{Kind: ledger.KindFreeze, Key: "freeze_1", Account: "acc_43", Status: ledger.DebitsFrozen})
 	then(ledger.Command{Kind: ledger.KindFreeze, Key: "freeze_2", Account: "acc_43", Status: ledger.Open})
 	then(ledger.Command{Kind: ledger.KindClose, Key: "close_1", Account: "acc_43"})
+	all = append(all, b.payments()...)
 	test := Event{Home: "eu", Test: true, AppendedAt: b.clock.Now()}
 	test.Record.Outcome.Transaction = id.TransactionOf("test", "1")
 	return append(all, test)
+}
+
+// payments are a withdrawal that a gate stops, and what comes of it; the model of the books has no payments, so books of their own have these.
+func (b *books) payments() []Event {
+	l := ledger.Ledger{ID: "brand-eu", Home: "eu", Assets: []money.Asset{{Code: "EUR", Scale: 2}}}
+	book := ledger.NewBooks(b.clock.Now())
+	book.Ledgers[l.ID], book.Lifecycle = l, payment.Default().Lifecycle()
+	then := func(c ledger.Command) id.Transaction {
+		b.t.Helper()
+		c.Ledger = l.ID
+		c, err := book.Lifecycle.Prepared(c)
+		if err != nil {
+			b.t.Fatalf("%s: %v", c.Key, err)
+		}
+		return book.Execute(ledger.Batch{Commands: []ledger.Command{c}})[0].Outcome.Transaction
+	}
+	step := func(key id.Key, kind ledger.PaymentKind, on ledger.Trigger, target id.Transaction) id.Transaction {
+		b.t.Helper()
+		c := ledger.Command{Kind: ledger.KindStep, Key: key, Target: target, Step: &ledger.Step{Payment: kind, Trigger: on, Actor: "worker"}}
+		if target.IsZero() {
+			c.Amount, c.Account, c.Step.Player, c.Step.Provider, c.Step.ProviderReference = eur(2500), "wallet_7", "player_7", "psp", "psp_"+string(key)
+		}
+		return then(c)
+	}
+	step("deposit_7", "deposit", "receive", id.Transaction{})
+	withdrawal := step("withdrawal_7", "withdrawal", "request", id.Transaction{})
+	step("release_7", "withdrawal", "release", withdrawal)
+	step("settle_7", "withdrawal", "settle", withdrawal)
+	until := b.clock.Now().AddDate(0, 1, 0)
+	then(ledger.Command{Kind: ledger.KindPlayer, Key: "player_7", Player: &ledger.PlayerChange{
+		Player: "player_7", KYC: ledger.KYCVerified, ExcludedUntil: &until, Actor: "compliance",
+	}})
+	step("release_7_again", "withdrawal", "release", withdrawal)
+	step("bet_7", "bet", "accept", id.Transaction{})
+	var all []Event
+	for _, r := range book.Changes().Records {
+		b.next++
+		all = append(all, Event{Home: "eu", Position: b.next, AppendedAt: b.clock.Now(), Record: r})
+	}
+	return all
 }
 
 // shown renders for a subscriber that sees both homes.

@@ -16,5 +16,9 @@ var meanings = map[Type]string{
 	AccountFrozen:         "An account takes no more debits, credits, or both; account.status says which.",
 	AccountUnfrozen:       "An account takes debits and credits again.",
 	AccountClosed:         "An account was closed, for ever.",
+	payments:              "A payment came to a state: the type is payment, its kind and the state, as in payment.deposit.captured. docs/payments has all of them.",
+	TransitionRefused:     "A step of a payment was refused, for its state, its amount or the books. Nothing moved; from is the state that it met.",
+	GateClosed:            "A step of a payment was refused by a gate: KYC, AML, status, self-exclusion or a limit. Nothing moved; detail says which, and who acts next.",
+	PlayerUpdated:         "What gates know of a player was changed.",
 	Test:                  "Somebody tests a sink. It is in no journal and stands in no order; show it or drop it.",
 }

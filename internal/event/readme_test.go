@@ -18,8 +18,8 @@ func examples(t *testing.T) map[Type]Rendered {
 	for _, e := range story(t) {
 		r := shown(t, e)
 		eventtest.Validate(t, r.Body)
-		if _, seen := first[e.Type()]; !seen {
-			first[e.Type()] = r
+		if _, seen := first[Type(e.Type().form())]; !seen {
+			first[Type(e.Type().form())] = r
 		}
 	}
 	return first
@@ -27,7 +27,7 @@ func examples(t *testing.T) map[Type]Rendered {
 
 func TestExamples_ShowEachType(t *testing.T) {
 	all := examples(t)
-	for _, kind := range Types {
+	for _, kind := range formed() {
 		if all[kind].Body == nil {
 			t.Errorf("the story has no %s", kind)
 			continue
@@ -54,11 +54,13 @@ func TestReadme_ListsEachType(t *testing.T) {
 	}
 	var table strings.Builder
 	table.WriteString("| type | from | what happened | data | example |\n|---|---|---|---|---|\n")
-	for _, kind := range Types {
+	for _, kind := range formed() {
 		from := "a posted"
 		switch kind {
 		case TransactionDeclined:
-			from = "any declined command"
+			from = "any declined command that is no step"
+		case TransitionRefused, GateClosed:
+			from = "a declined step"
 		case Test:
 			from = "TestSubscription"
 		default:
@@ -67,7 +69,11 @@ func TestReadme_ListsEachType(t *testing.T) {
 			}
 		}
 		name := string(kind)
-		fmt.Fprintf(&table, "| `%s` | %s | %s | [schema](%s.%s.json) | [event](examples/%s.json) |\n", name, from, meanings[kind], name, major, name)
+		shown := name
+		if kind == payments {
+			shown = "payment.<kind>.<state>"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | [schema](%s.%s.json) | [event](examples/%s.json) |\n", shown, from, meanings[kind], name, major, name)
 	}
 	upToDate(t, "README.md", []byte(head+begin+table.String()+end+tail))
 }

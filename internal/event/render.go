@@ -114,7 +114,7 @@ func (v view) attributes() []attribute {
 }
 
 // schema names what the data adheres to, wherever it is published.
-func (t Type) schema() string { return "urn:meridian:schema:" + string(t) + ":" + major }
+func (t Type) schema() string { return "urn:meridian:schema:" + t.form() + ":" + major }
 
 func (v view) region() string {
 	if v.see.RegionOf == nil {

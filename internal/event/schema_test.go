@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -57,7 +58,7 @@ var forms = map[reflect.Type]jsonschema.Schema{
 	reflect.TypeFor[id.Account]():      {Type: "string", Pattern: "^[A-Za-z0-9][A-Za-z0-9_.:/@+~=-]{0,127}$"},
 	reflect.TypeFor[id.Key]():          {Type: "string", Pattern: "^[!-~]{1,255}$"},
 	reflect.TypeFor[id.Reason]():       {Type: "string", Pattern: "^[A-Za-z0-9][A-Za-z0-9_.:/@+~=-]{0,63}$"},
-	reflect.TypeFor[errs.Reason]():     {Type: "string", Enum: anys(errs.Declines)},
+	reflect.TypeFor[errs.Reason]():     {Type: "string", Enum: anys(slices.Concat(errs.Declines, errs.StepDeclines))},
 	reflect.TypeFor[Type]():            {Type: "string", Enum: anys(Types)},
 	reflect.TypeFor[json.RawMessage](): {Type: "object"},
 }
@@ -92,9 +93,13 @@ func schemaOfType(t Type) *jsonschema.Schema {
 			p.Enum = values
 		}
 	}
-	only("event_type", string(t))
+	if t == payments {
+		only("event_type", anys(slices.Sorted(maps.Keys(ofPayment)))...)
+	} else {
+		only("event_type", string(t))
+	}
 	only("kind", anys(kindsOf(t))...)
-	if t == TransactionDeclined {
+	if t == TransactionDeclined || t == TransitionRefused || t == GateClosed {
 		only("status", string(ledger.Declined))
 	} else {
 		only("status", string(ledger.Posted))
@@ -105,11 +110,19 @@ func schemaOfType(t Type) *jsonschema.Schema {
 func kindsOf(t Type) []ledger.Kind {
 	switch t {
 	case TransactionDeclined:
-		return ledger.Kinds
+		return append(slices.Clone(ledger.Kinds), ledger.KindPlayer)
+	case payments, TransitionRefused, GateClosed:
+		return []ledger.Kind{ledger.KindStep}
 	case AccountUnfrozen:
 		return []ledger.Kind{ledger.KindFreeze}
 	}
-	return slices.DeleteFunc(slices.Clone(ledger.Kinds), func(k ledger.Kind) bool { return posted[k] != t })
+	return slices.DeleteFunc(slices.Concat(ledger.Kinds, ledger.PaymentCommands), func(k ledger.Kind) bool { return posted[k] != t })
+}
+
+// formed lists the types that have a form of their own, and the one that all payments share.
+func formed() []Type {
+	kinds := slices.DeleteFunc(slices.Clone(Types), func(t Type) bool { return ofPayment[t] })
+	return append(kinds, payments)
 }
 
 func schemaOfEnvelope() *jsonschema.Schema {
@@ -122,7 +135,7 @@ func schemaOfEnvelope() *jsonschema.Schema {
 // schemas are the files under docs/events, by name.
 func schemas(t *testing.T) map[string][]byte {
 	files := map[string][]byte{"cloudevent." + major + ".json": indented(t, schemaOfEnvelope())}
-	for _, kind := range Types {
+	for _, kind := range formed() {
 		files[string(kind)+"."+major+".json"] = indented(t, schemaOfType(kind))
 	}
 	return files
@@ -172,12 +185,12 @@ func TestSchemas_AreMadeFromTheTypes(t *testing.T) {
 }
 
 func TestTypes_AreWhole(t *testing.T) {
-	for _, kind := range ledger.Kinds {
+	for _, kind := range append(slices.Clone(ledger.Kinds), ledger.KindPlayer) {
 		if posted[kind] == "" {
 			t.Errorf("a posted %s has no type", kind)
 		}
 	}
-	for _, kind := range Types {
+	for _, kind := range formed() {
 		if dataOf[kind] == nil || meanings[kind] == "" {
 			t.Errorf("%s has no form or no meaning", kind)
 		}

@@ -68,7 +68,10 @@ func (p *plan) advance() *refusal {
 		return &refusal{reason: r.Reason, detail: r.Detail}
 	}
 	after := s.Payment
-	p.step = transition(s, next)
+	if !after.Exists() {
+		after.Lead = after.Roles[next.Lead]
+	}
+	p.step = transition(after, s, next)
 	after.State, after.Review = next.State, next.Review
 	after.Version, after.Attempts = after.Version+1, after.Attempts+1
 	if refused := sum(&after.Totals, next.Added); refused != nil {
@@ -94,12 +97,11 @@ func (p *plan) advance() *refusal {
 	return nil
 }
 
-func transition(s Situation, next Advance) *Transition {
-	p := s.Payment
+func transition(p Payment, s Situation, next Advance) *Transition {
 	return &Transition{
 		Payment: p.ID, Kind: p.Kind, Number: p.Attempts + 1, Version: p.Version + 1, Trigger: s.Command.Step.Trigger, From: p.State, To: next.State,
 		Player: p.Player, Parent: p.Parent, Asset: p.Asset, Provider: p.Provider, ProviderReference: p.ProviderReference,
-		Added: nonzero(next.Added), Parents: nonzero(next.Parents), Review: next.Review,
+		Added: nonzero(next.Added), Parents: nonzero(next.Parents), Review: next.Review, Lead: p.Lead,
 	}
 }
 
@@ -187,7 +189,7 @@ func (p *plan) silent(after *Payment, next Advance) (roles []Role) {
 	for _, role := range slices.Sorted(maps.Keys(after.Roles)) {
 		account := after.Roles[role]
 		_, there := p.books.account(Ref{p.command.Ledger, account})
-		if !said[account] && (role == next.Lead || !there) {
+		if !said[account] && (account == after.Lead || !there) {
 			said[account] = true
 			roles = append(roles, role)
 		}
@@ -206,7 +208,7 @@ func (p *plan) met() *Transition {
 	}
 	if payment, found := p.books.payment(c.Target); found && payment.Ledger == c.Ledger {
 		t.Kind, t.Number, t.Version, t.From, t.To = payment.Kind, payment.Attempts+1, payment.Version, payment.State, payment.State
-		t.Player, t.Parent, t.Asset = payment.Player, payment.Parent, payment.Asset
+		t.Player, t.Parent, t.Asset, t.Lead = payment.Player, payment.Parent, payment.Asset, payment.Lead
 		t.Totals = maps.Clone(payment.Totals)
 	}
 	return t

@@ -97,6 +97,7 @@ type PaymentData struct {
 	Holdings map[Role]money.Amount   `json:"holdings,omitempty"` // credits less debits that its postings left on the account of each role; zero is left out
 	Review   *Review                 `json:"review,omitempty"`   // of a payment under review
 	Actor    string                  `json:"actor,omitempty"`    // who caused its first step
+	Lead     id.Account              `json:"lead"`               // has a line in every step, so that events of one payment keep their order
 }
 
 // Review says why a payment stands still and who has to decide.
@@ -157,6 +158,7 @@ type Transition struct {
 	Parents           map[string]money.Amount `json:"parents,omitempty"` // added to Totals of the parent
 	Totals            map[string]money.Amount `json:"totals,omitempty"`  // of the payment, after the step
 	Review            *Review                 `json:"review,omitempty"`
+	Lead              id.Account              `json:"lead,omitempty"` // the account whose order its events keep
 }
 
 // PaymentStep is a line of the append-only history of a payment.
@@ -206,7 +208,7 @@ type Advance struct {
 	Usage    []Usage                 // of the player's limits as it is afterwards; nil: unchanged
 	Review   *Review
 	Opens    map[Role]Terms // first step: how to open the accounts that are not there yet; a role that is missing here has to be there
-	Lead     Role           // the account on whose statement a step without postings is a line, so that events of one payment keep their order
+	Lead     Role           // first step: whose account leads the payment
 }
 
 // Lifecycle is how payments advance. Both functions are pure. The zero value knows no payments.

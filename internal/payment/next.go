@@ -176,9 +176,8 @@ func (c *Chart) follow(t Table, r Rule, s ledger.Situation, amount money.Amount)
 	if next.Postings, err = c.post(t.Kind, posts, r.Over, s, amount); err != nil {
 		return tooMuch(s)
 	}
-	next.Lead = c.kinds[t.Kind].lead
 	if !s.Payment.Exists() {
-		next.Opens = c.opens(t.Kind)
+		next.Lead, next.Opens = c.kinds[t.Kind].lead, c.opens(t.Kind)
 	}
 	if next.Review != nil {
 		next.Review.Paused = setsAside(s.Payment, next.Postings)

@@ -267,7 +267,7 @@ type PaymentPage struct {
 
 func (p PaymentPage) args() []any {
 	if p.OpenedAt.IsZero() {
-		return []any{pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}, [16]byte{}, p.Limit}
+		return []any{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), [16]byte{}, p.Limit} // infinity is beyond what CockroachDB takes
 	}
 	return []any{p.OpenedAt, [16]byte(p.ID), p.Limit}
 }
