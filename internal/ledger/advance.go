@@ -169,6 +169,14 @@ func (p *plan) postings(after *Payment, next Advance) *refusal {
 	}
 	for i, m := range p.lines { // only the first step opens, and only what the chart says how to
 		p.lines[i].opens = m.terms != nil
+		if _, there := p.books.account(m.ref); m.terms != nil && !there {
+			if p.step.Opened == nil {
+				p.step.Opened = map[id.Account]Terms{}
+			}
+			opened := *m.terms
+			opened.Asset = m.asset
+			p.step.Opened[m.ref.Account] = opened
+		}
 	}
 	return nil
 }

@@ -158,7 +158,8 @@ type Transition struct {
 	Parents           map[string]money.Amount `json:"parents,omitempty"` // added to Totals of the parent
 	Totals            map[string]money.Amount `json:"totals,omitempty"`  // of the payment, after the step
 	Review            *Review                 `json:"review,omitempty"`
-	Lead              id.Account              `json:"lead,omitempty"` // the account whose order its events keep
+	Lead              id.Account              `json:"lead,omitempty"`   // the account whose order its events keep
+	Opened            map[id.Account]Terms    `json:"opened,omitempty"` // accounts that the step opened
 }
 
 // PaymentStep is a line of the append-only history of a payment.

@@ -100,6 +100,9 @@ func races(t *testing.T, table Table, ways map[State]path) []race {
 					r.may[order].payment = w.payment(p.ID)
 					w.sound(r.may[order].payment)
 				}
+				if r.may[0].posted == [2]bool{} && r.may[1].posted == [2]bool{} {
+					continue // neither can happen, and so neither is in a race: TestTables_EveryStateMeetsEveryTrigger has both
+				}
 				all = append(all, r)
 			}
 		}

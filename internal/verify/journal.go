@@ -100,6 +100,9 @@ func (p *journalPass) take() error {
 	if j.posted() && setsAside(j.kind) {
 		p.tellHold(f)
 	}
+	if j.kind == string(ledger.KindStep) {
+		p.tellStep(f)
+	}
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (c *Check) add(f Finding, most int) {
 // checks are the promises by name.
 type checks struct {
 	balanced, balances, sequences, chain, terms, holds, keys, journal, reversals, homes, closed,
-	stream, order, deliveries, search Check
+	payments, stream, order, deliveries, search Check
 }
 
 func newChecks() checks {
@@ -109,6 +109,8 @@ func newChecks() checks {
 		homes:     check("homes", "every row stands in the home of its ledger, every account has an asset of its ledger"),
 		closed:    check("closed", "closed accounts are at zero, with nothing pending"),
 
+		payments: check("payments", "every payment is what its steps add up to, and each step has its line of history and its journal row"),
+
 		stream:     check("stream", "every position is a journal row, without a gap, and no journal row was passed over by a home that it touches"),
 		order:      check("order", "the entries of every account left in their order"),
 		deliveries: check("deliveries", "what was delivered is what was wanted, save what is due, dead or discarded"),
@@ -118,7 +120,7 @@ func newChecks() checks {
 
 func (c *checks) list() []Check {
 	return []Check{
-		c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed, c.stream, c.order, c.deliveries,
+		c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed, c.payments, c.stream, c.order, c.deliveries,
 		c.search,
 	}
 }

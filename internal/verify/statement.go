@@ -80,7 +80,7 @@ func (s *statement) add(r *run, b book, e *entry) {
 	if s.entries == 0 {
 		s.first = e.recordedAt
 	}
-	if decides(e.kind) {
+	if decides(e.kind) || e.sequence == 1 && e.kind == "step" {
 		s.decided = e.transaction
 	}
 	s.sum(r, f, e)

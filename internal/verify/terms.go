@@ -28,6 +28,34 @@ func (t terms) words() string {
 		cmp.Or(t.Floor, "none"), cmp.Or(t.Ceiling, "none"), t.Metadata)
 }
 
+// opening is how the first step of a payment opened an account.
+type opening struct {
+	Asset   string `json:"asset"`
+	Normal  string `json:"normal"`
+	Floor   bound  `json:"floor"`
+	Ceiling bound  `json:"ceiling"`
+}
+
+type bound struct {
+	Set    bool   `json:"set"`
+	Amount string `json:"amount"` // left out where it is zero
+}
+
+func (b bound) String() string {
+	if b.Set {
+		return cmp.Or(b.Amount, "0")
+	}
+	return ""
+}
+
+// terms are those of the opening. The asset is a code alone there: where it is the account's own, so is its scale.
+func (o opening) terms(asset money.Asset) terms {
+	if string(asset.Code) != o.Asset {
+		asset = money.Asset{Code: money.Code(o.Asset)}
+	}
+	return terms{Asset: asset, Normal: o.Normal, Floor: o.Floor.String(), Ceiling: o.Ceiling.String(), Status: "open"}
+}
+
 // decides tells whether commands of that kind decide terms.
 func decides(kind string) bool {
 	switch kind {
@@ -50,7 +78,7 @@ func (r *run) judgeTerms(ctx context.Context, b book, page []*statement) error {
 		return nil
 	}
 	deciders := make([][16]byte, 0, len(page))
-	by := make(map[id.Transaction]*statement, len(page))
+	by := make(map[id.Transaction][]*statement, len(page))
 	for _, s := range page {
 		if s.entries != s.sequence || s.last.sequence != s.sequence {
 			continue // which was reported: the newest command may be among the missing entries
@@ -60,19 +88,34 @@ func (r *run) judgeTerms(ctx context.Context, b book, page []*statement) error {
 			s.hasTerms(r, b, terms{Asset: s.terms.Asset, Normal: "debit", Status: "open"})
 			continue
 		}
-		deciders, by[s.decided] = append(deciders, s.decided), s
+		if by[s.decided] == nil {
+			deciders = append(deciders, s.decided)
+		}
+		by[s.decided] = append(by[s.decided], s)
 	}
 	var decider id.Transaction
 	var detail []byte
 	rows := r.query(ctx, sqlTerms, b.home, b.ledger, deciders)
 	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&decider), &detail}, func() error {
 		var told struct {
-			Account terms `json:"account"`
+			Account *terms `json:"account"`
+			Step    struct {
+				Opened map[id.Account]opening `json:"opened"`
+			} `json:"step"`
 		}
 		if err := json.Unmarshal(detail, &told); err != nil {
-			told.Account = terms{} // which no account has
+			told.Account = &terms{} // which no account has
 		}
-		by[decider].hasTerms(r, b, told.Account)
+		for _, s := range by[decider] {
+			switch opened, found := told.Step.Opened[s.id]; {
+			case told.Account != nil:
+				s.hasTerms(r, b, *told.Account)
+			case found:
+				s.hasTerms(r, b, opened.terms(s.terms.Asset))
+			default: // a movement that came first
+				s.hasTerms(r, b, terms{Asset: s.terms.Asset, Normal: "debit", Status: "open"})
+			}
+		}
 		return nil
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 
 // Options bound a run. The zero value verifies everything.
 type Options struct {
-	// Progress hears how many rows of a stage (statements, journal, holds, reversals, order, stream, due …) were read so far; it is called about once a page,
+	// Progress hears how many rows of a stage (statements, journal, holds, payments, history, reversals, order, stream, due …) were read so far; it is called about once a page,
 	// by the goroutine that runs.
 	Progress func(stage string, rows int64)
 	// MaxFindings bounds the list of findings of each check, which are counted beyond it; default 100.
@@ -78,6 +78,7 @@ type run struct {
 	pending  *tally // of accounts, and the open holds behind it
 	captured *tally // of holds, and the commits behind it
 	lives    *tally // of holds: how the journal says they began and ended
+	steps    *tally // of payments: what the journal says of them, and what their rows and histories do
 	model    *tally // of what the stream makes searchable, and the search model
 	abroad   *tally // of what touches other homes than its own, and their streams
 	homes    []*home
@@ -105,7 +106,8 @@ func newRun(o Options) *run {
 	}
 	seed := newSeed()
 	r.legs, r.lines, r.pending = newTally(seed), newTally(seed), newTally(seed)
-	r.captured, r.lives, r.model, r.abroad = newTally(seed), newTally(seed), newTally(seed), newTally(seed)
+	r.captured, r.lives, r.model = newTally(seed), newTally(seed), newTally(seed)
+	r.steps, r.abroad = newTally(seed), newTally(seed)
 	return r
 }
 
@@ -134,7 +136,7 @@ func (r *run) everything(ctx context.Context) error {
 }
 
 func (r *run) read(ctx context.Context) error {
-	for _, pass := range []func(*run, context.Context, book) error{(*run).statements, (*run).journal, (*run).holds, (*run).order} {
+	for _, pass := range []func(*run, context.Context, book) error{(*run).statements, (*run).journal, (*run).holds, (*run).payments, (*run).history, (*run).order} {
 		if err := r.eachBook(ctx, pass); err != nil {
 			return err
 		}
@@ -170,6 +172,7 @@ func (r *run) search(ctx context.Context) error {
 		{r.lives, &r.checks.holds, strayLife},
 		{r.model, &r.checks.search, straySearch},
 		{r.abroad, &r.checks.stream, strayLeaver},
+		{r.steps, &r.checks.payments, strayPayment},
 	}
 	suspicious := false
 	for _, t := range all {
