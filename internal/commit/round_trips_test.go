@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/payment"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -57,6 +58,24 @@ var trips = []trip{
 	{"reverse", func(key func(string) id.Key) ledger.Batch {
 		return one(aim(ledger.KindReverse, key("reverse"), key("transfer")))
 	}},
+	{"first step of a payment", func(key func(string) id.Key) ledger.Batch {
+		return one(ledger.Command{Kind: ledger.KindStep, Ledger: brand, Key: key("bet"), Amount: eur(5), Account: "a", Step: &ledger.Step{
+			Payment: payment.Bet, Trigger: "accept", Player: "p",
+		}})
+	}},
+	{"next step of a payment", func(key func(string) id.Key) ledger.Batch {
+		c := aim(ledger.KindStep, key("win"), key("bet"))
+		c.Amount, c.Step = eur(7), &ledger.Step{Payment: payment.Bet, Trigger: "win"}
+		return one(c)
+	}},
+	{"step, declined", func(key func(string) id.Key) ledger.Batch {
+		c := aim(ledger.KindStep, key("again"), key("bet"))
+		c.Step = &ledger.Step{Payment: payment.Bet, Trigger: "lose"}
+		return one(c)
+	}},
+	{"change of a player", func(key func(string) id.Key) ledger.Batch {
+		return one(ledger.Command{Kind: ledger.KindPlayer, Ledger: brand, Key: key("player"), Player: &ledger.PlayerChange{Player: "p", KYC: ledger.KYCVerified}})
+	}},
 	{"replay of the transfer", func(key func(string) id.Key) ledger.Batch { return one(transfer(key("transfer"), "a", "b", 5)) }},
 	{"replay of the commit", func(key func(string) id.Key) ledger.Batch {
 		return one(aim(ledger.KindCommit, key("commit"), key("hold")))
@@ -93,7 +112,7 @@ func TestRoundTrips_StayWithinTheirBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
-		s := newServer(t, d, commit.Options{}, db.Options{Writers: 1, Readers: 1})
+		s := newServer(t, d, commit.Options{Lifecycle: payment.Default().Lifecycle()}, db.Options{Writers: 1, Readers: 1})
 		openBooks(t, s)
 		var table strings.Builder
 		for _, round := range []string{"first/", "second/"} {

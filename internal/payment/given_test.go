@@ -205,8 +205,8 @@ type move struct {
 // amounts are those that a step is tried with: none, parts of the thousand that payments are made with, more than it, and more than ten times it.
 var amounts = []*ledger.Money{nil, minor(1), minor(400), minor(600), minor(1000), minor(1001), minor(9999), minor(10000), minor(20000)}
 
-func flag(w *world)   { w.player(ledger.PlayerChange{AML: ledger.AMLFlagged}) }
-func unflag(w *world) { w.player(ledger.PlayerChange{AML: ledger.AMLClear}) }
+func suspect(w *world) { w.player(ledger.PlayerChange{AML: ledger.AMLFlagged}) }
+func acquit(w *world)  { w.player(ledger.PlayerChange{AML: ledger.AMLClear}) }
 
 // follow takes a payment along a path.
 func (w *world) follow(t Table, p path) ledger.Payment {
@@ -239,7 +239,7 @@ func paths(t *testing.T, table Table) map[State]path {
 				for _, flagged := range []bool{false, true} {
 					m := move{on: on, amount: amount}
 					if flagged {
-						m.before, m.after = flag, unflag
+						m.before, m.after = suspect, acquit
 					}
 					way := append(append(path(nil), found[todo[0]]...), m)
 					if to, ok := tried(t, table, way); ok && found[to] == nil {
@@ -252,7 +252,7 @@ func paths(t *testing.T, table Table) map[State]path {
 				}
 			}
 			if todo[0] == New { // once more with the gate closed
-				m := move{on: on, before: flag, after: unflag}
+				m := move{on: on, before: suspect, after: acquit}
 				if to, ok := tried(t, table, path{m}); ok && found[to] == nil {
 					found[to] = path{m}
 					todo = append(todo, to)

@@ -169,7 +169,7 @@ func told(table Table, way path, name string) (commands []ledger.Command, paymen
 		commands = append(commands, c)
 		return c.ID()
 	}
-	suspect := func(aml ledger.AML, what string) {
+	mark := func(aml ledger.AML, what string) {
 		add(ledger.Command{Kind: ledger.KindPlayer, Player: &ledger.PlayerChange{Player: player, AML: aml}}, what)
 	}
 	add(ledger.Command{Kind: ledger.KindPlayer, Player: &ledger.PlayerChange{Player: player, KYC: ledger.KYCVerified}}, "known")
@@ -182,7 +182,7 @@ func told(table Table, way path, name string) (commands []ledger.Command, paymen
 	}
 	for i, m := range way {
 		if m.before != nil {
-			suspect(ledger.AMLFlagged, fmt.Sprint("flag", i))
+			mark(ledger.AMLFlagged, fmt.Sprint("flag", i))
 		}
 		if i == 0 {
 			payment = add(first(table.Kind, m.on, 1000, parent), "first")
@@ -190,7 +190,7 @@ func told(table Table, way path, name string) (commands []ledger.Command, paymen
 			add(step(ledger.Payment{ID: payment, Kind: table.Kind}, m.on, m.amount, "second"), fmt.Sprint("way", i))
 		}
 		if m.after != nil {
-			suspect(ledger.AMLClear, fmt.Sprint("clear", i))
+			mark(ledger.AMLClear, fmt.Sprint("clear", i))
 		}
 	}
 	return commands, payment
@@ -215,7 +215,9 @@ func TestRaces_EndAsOneOrderOfTheTwo(t *testing.T) {
 		}
 		ran := 0
 		for _, table := range Tables {
+			began := time.Now()
 			run(t, nodes, table, ways[table.Kind], all[table.Kind])
+			t.Logf("%s: %d races in %s", table.Kind, len(all[table.Kind]), time.Since(began))
 			ran += len(all[table.Kind])
 		}
 		report, err := verify.Run(t.Context(), d.DB, verify.Options{})

@@ -53,7 +53,7 @@ func met(t *testing.T, table Table, state State, way path) {
 			}
 		}
 		for _, amount := range amounts {
-			for _, prepare := range []func(*world){nil, flag} {
+			for _, prepare := range []func(*world){nil, suspect} {
 				w := newWorld(t)
 				var p ledger.Payment
 				if state != New {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ import (
 )
 
 func allReasons() []errs.Reason {
-	return append(append([]errs.Reason{}, errs.Declines...), errs.Failures...)
+	return slices.Concat(errs.Declines, errs.StepDeclines, errs.Failures)
 }
 
 // failing answers every command as it is told.

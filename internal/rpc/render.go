@@ -18,7 +18,7 @@ var (
 		ledger.KindPost: ledgerv1.Kind_KIND_POST, ledger.KindHold: ledgerv1.Kind_KIND_HOLD, ledger.KindCommit: ledgerv1.Kind_KIND_COMMIT,
 		ledger.KindRollback: ledgerv1.Kind_KIND_ROLLBACK, ledger.KindExpire: ledgerv1.Kind_KIND_EXPIRE, ledger.KindReverse: ledgerv1.Kind_KIND_REVERSE,
 		ledger.KindOpen: ledgerv1.Kind_KIND_OPEN, ledger.KindUpdate: ledgerv1.Kind_KIND_UPDATE, ledger.KindFreeze: ledgerv1.Kind_KIND_FREEZE,
-		ledger.KindClose: ledgerv1.Kind_KIND_CLOSE,
+		ledger.KindClose: ledgerv1.Kind_KIND_CLOSE, ledger.KindStep: ledgerv1.Kind_KIND_STEP, ledger.KindPlayer: ledgerv1.Kind_KIND_PLAYER,
 	}
 	kindBack = inverse(kinds)
 	statuses = map[ledger.Status]ledgerv1.AccountStatus{

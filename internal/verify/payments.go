@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,7 @@ const (
 	versionMatter  = "version"
 	attemptsMatter = "attempts"
 	stateMatter    = "state"
-	birthMatter    = "payment"
+	birthMatter    = "origin"
 	totalMatter    = "total " // and its name
 	heldMatter     = "held"
 )
@@ -207,7 +208,7 @@ func strayPayment(m mismatch) Finding {
 	case m.matter == stepMatter && m.told == "":
 		f.Message = fmt.Sprintf("line %d of the payment's history is not in the journal: %s", m.line, m.kept)
 	case m.matter == stepMatter, m.matter == stateMatter, m.matter == birthMatter:
-		f.Message = fmt.Sprintf("the payment's %s is %q, and it was made %q", m.matter, m.kept, m.told)
+		f.Message = fmt.Sprintf("the payment's %s is %s, and its steps say %s", m.matter, cmp.Or(m.kept, "nothing"), cmp.Or(m.told, "nothing"))
 	case m.matter == heldMatter:
 		f.Message = fmt.Sprintf("the payment holds %s on the account, and its entries add up to %s", m.sums[kept], m.sums[told])
 	default:

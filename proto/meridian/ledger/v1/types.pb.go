@@ -153,6 +153,8 @@ const (
 	Kind_KIND_UPDATE      Kind = 11
 	Kind_KIND_FREEZE      Kind = 12
 	Kind_KIND_CLOSE       Kind = 13
+	Kind_KIND_STEP        Kind = 14
+	Kind_KIND_PLAYER      Kind = 15
 )
 
 // Enum value maps for Kind.
@@ -172,6 +174,8 @@ var (
 		11: "KIND_UPDATE",
 		12: "KIND_FREEZE",
 		13: "KIND_CLOSE",
+		14: "KIND_STEP",
+		15: "KIND_PLAYER",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -188,6 +192,8 @@ var (
 		"KIND_UPDATE":      11,
 		"KIND_FREEZE":      12,
 		"KIND_CLOSE":       13,
+		"KIND_STEP":        14,
+		"KIND_PLAYER":      15,
 	}
 )
 
@@ -350,6 +356,10 @@ const (
 	Reason_REASON_INSUFFICIENT_FUNDS     Reason = 18
 	Reason_REASON_CEILING_EXCEEDED       Reason = 19
 	Reason_REASON_BATCH_DECLINED         Reason = 20
+	Reason_REASON_PAYMENT_NOT_FOUND      Reason = 21
+	Reason_REASON_TRANSITION_REFUSED     Reason = 22
+	Reason_REASON_AMOUNT_REFUSED         Reason = 23
+	Reason_REASON_GATE_CLOSED            Reason = 24
 	Reason_REASON_INTERNAL               Reason = 100
 	Reason_REASON_INVALID_ARGUMENT       Reason = 101
 	Reason_REASON_IDEMPOTENCY_MISMATCH   Reason = 102
@@ -370,6 +380,7 @@ const (
 	Reason_REASON_RESIDENCY_REFUSED      Reason = 117
 	Reason_REASON_HOME_NOT_FOUND         Reason = 118
 	Reason_REASON_NOT_YET_SEARCHABLE     Reason = 119
+	Reason_REASON_PLAYER_NOT_FOUND       Reason = 120
 )
 
 // Enum value maps for Reason.
@@ -396,6 +407,10 @@ var (
 		18:  "REASON_INSUFFICIENT_FUNDS",
 		19:  "REASON_CEILING_EXCEEDED",
 		20:  "REASON_BATCH_DECLINED",
+		21:  "REASON_PAYMENT_NOT_FOUND",
+		22:  "REASON_TRANSITION_REFUSED",
+		23:  "REASON_AMOUNT_REFUSED",
+		24:  "REASON_GATE_CLOSED",
 		100: "REASON_INTERNAL",
 		101: "REASON_INVALID_ARGUMENT",
 		102: "REASON_IDEMPOTENCY_MISMATCH",
@@ -416,6 +431,7 @@ var (
 		117: "REASON_RESIDENCY_REFUSED",
 		118: "REASON_HOME_NOT_FOUND",
 		119: "REASON_NOT_YET_SEARCHABLE",
+		120: "REASON_PLAYER_NOT_FOUND",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -439,6 +455,10 @@ var (
 		"REASON_INSUFFICIENT_FUNDS":     18,
 		"REASON_CEILING_EXCEEDED":       19,
 		"REASON_BATCH_DECLINED":         20,
+		"REASON_PAYMENT_NOT_FOUND":      21,
+		"REASON_TRANSITION_REFUSED":     22,
+		"REASON_AMOUNT_REFUSED":         23,
+		"REASON_GATE_CLOSED":            24,
 		"REASON_INTERNAL":               100,
 		"REASON_INVALID_ARGUMENT":       101,
 		"REASON_IDEMPOTENCY_MISMATCH":   102,
@@ -459,6 +479,7 @@ var (
 		"REASON_RESIDENCY_REFUSED":      117,
 		"REASON_HOME_NOT_FOUND":         118,
 		"REASON_NOT_YET_SEARCHABLE":     119,
+		"REASON_PLAYER_NOT_FOUND":       120,
 	}
 )
 
@@ -1420,7 +1441,7 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x1cACCOUNT_STATUS_DEBITS_FROZEN\x10\x02\x12!\n" +
 	"\x1dACCOUNT_STATUS_CREDITS_FROZEN\x10\x03\x12\x19\n" +
 	"\x15ACCOUNT_STATUS_FROZEN\x10\x04\x12\x19\n" +
-	"\x15ACCOUNT_STATUS_CLOSED\x10\x05*\xf6\x01\n" +
+	"\x15ACCOUNT_STATUS_CLOSED\x10\x05*\x96\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1438,7 +1459,9 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\vKIND_UPDATE\x10\v\x12\x0f\n" +
 	"\vKIND_FREEZE\x10\f\x12\x0e\n" +
 	"\n" +
-	"KIND_CLOSE\x10\r*H\n" +
+	"KIND_CLOSE\x10\r\x12\r\n" +
+	"\tKIND_STEP\x10\x0e\x12\x0f\n" +
+	"\vKIND_PLAYER\x10\x0f*H\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATUS_POSTED\x10\x01\x12\x13\n" +
@@ -1449,7 +1472,7 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x10HOLD_STATUS_HELD\x10\x01\x12\x19\n" +
 	"\x15HOLD_STATUS_COMMITTED\x10\x02\x12\x1b\n" +
 	"\x17HOLD_STATUS_ROLLED_BACK\x10\x03\x12\x17\n" +
-	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xea\b\n" +
+	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xf7\t\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cREASON_TRANSACTION_NOT_FOUND\x10\x01\x12\x19\n" +
@@ -1472,7 +1495,11 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x17REASON_BALANCE_OVERFLOW\x10\x11\x12\x1d\n" +
 	"\x19REASON_INSUFFICIENT_FUNDS\x10\x12\x12\x1b\n" +
 	"\x17REASON_CEILING_EXCEEDED\x10\x13\x12\x19\n" +
-	"\x15REASON_BATCH_DECLINED\x10\x14\x12\x13\n" +
+	"\x15REASON_BATCH_DECLINED\x10\x14\x12\x1c\n" +
+	"\x18REASON_PAYMENT_NOT_FOUND\x10\x15\x12\x1d\n" +
+	"\x19REASON_TRANSITION_REFUSED\x10\x16\x12\x19\n" +
+	"\x15REASON_AMOUNT_REFUSED\x10\x17\x12\x16\n" +
+	"\x12REASON_GATE_CLOSED\x10\x18\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10d\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10e\x12\x1f\n" +
 	"\x1bREASON_IDEMPOTENCY_MISMATCH\x10f\x12\x1b\n" +
@@ -1492,7 +1519,8 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x14REASON_REPLAY_EXISTS\x10t\x12\x1c\n" +
 	"\x18REASON_RESIDENCY_REFUSED\x10u\x12\x19\n" +
 	"\x15REASON_HOME_NOT_FOUND\x10v\x12\x1d\n" +
-	"\x19REASON_NOT_YET_SEARCHABLE\x10wBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
+	"\x19REASON_NOT_YET_SEARCHABLE\x10w\x12\x1b\n" +
+	"\x17REASON_PLAYER_NOT_FOUND\x10xBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_meridian_ledger_v1_types_proto_rawDescOnce sync.Once

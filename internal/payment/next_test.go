@@ -1,0 +1,276 @@
+package payment
+
+import (
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
+)
+
+func TestRounding_IsTheOneThatItIsCalled(t *testing.T) {
+	half := big.NewRat(1, 2)
+	for _, row := range []struct {
+		rule  Rounding
+		whole int64
+		rate  *big.Rat
+		want  int64
+	}{
+		{HalfEven, 1, half, 0}, {HalfEven, 3, half, 2}, {HalfEven, 5, half, 2}, {HalfUp, 1, half, 1}, {HalfUp, 5, half, 3},
+		{Down, 5, half, 2}, {Up, 5, half, 3}, {Up, 4, half, 2},
+		{HalfEven, 100, big.NewRat(14, 1000), 1}, {Up, 100, big.NewRat(14, 1000), 2}, {HalfEven, 150, big.NewRat(1, 100), 2}, {HalfEven, 250, big.NewRat(1, 100), 2},
+		{HalfUp, 249, big.NewRat(1, 100), 2},
+	} {
+		if got, err := row.rule.Share(money.FromInt64(row.whole), row.rate); err != nil || got != money.FromInt64(row.want) {
+			t.Errorf("%s: %s of %d is %s (%v), wanted %d", row.rule, row.rate, row.whole, got, err, row.want)
+		}
+	}
+	most := money.MustParse(strings.Repeat("9", money.MaxDigits))
+	if got, err := HalfEven.Share(most, big.NewRat(1, 1)); err != nil || got != most {
+		t.Errorf("all of the most is %s: %v", got, err)
+	}
+}
+
+// Whatever the amount, the rates and the rounding are: shares of an amount and what they leave add up to it, and none is below nothing.
+func TestShares_LoseNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &Chart{Rounding: rapid.SampledFrom(Roundings).Draw(t, "rounding")}
+		var b book
+		n := rapid.IntRange(1, 5).Draw(t, "shares")
+		var names []string
+		for i := range n {
+			name := string(rune('a' + i))
+			names = append(names, name)
+			b.shares = append(b.shares, share{name: name, of: symbolAmount, rate: big.NewRat(rapid.Int64Range(1, 1_000_000).Draw(t, "rate"), 1_000_000)})
+		}
+		b.shares = append(b.shares, share{name: "rest", of: symbolAmount, less: names})
+		whole := money.FromInt64(rapid.Int64Range(0, 1<<62).Draw(t, "amount"))
+		var sum money.Amount
+		for _, s := range b.shares {
+			part, err := c.value(b, s.name, ledger.Payment{}, whole)
+			if err != nil || part.Sign() < 0 {
+				t.Fatalf("%s of %s: %s %v", s.name, whole, part, err)
+			}
+			sum, _ = sum.Add(part)
+		}
+		if sum != whole {
+			t.Fatalf("shares of %s add up to %s", whole, sum)
+		}
+	})
+}
+
+// Every posting of the default chart balances for random amounts, totals and holdings.
+func TestDefaultChart_BalancesForAllAmounts(t *testing.T) {
+	c := Default()
+	draw := func(t *rapid.T, label string) money.Amount {
+		return money.FromInt64(rapid.Int64Range(0, 1<<60).Draw(t, label))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		table := Tables[rapid.IntRange(0, len(Tables)-1).Draw(t, "kind")]
+		p := ledger.Payment{Kind: table.Kind, PaymentData: ledger.PaymentData{Totals: map[string]money.Amount{}, Holdings: map[Role]money.Amount{}}}
+		for _, name := range table.totals() {
+			p.Totals[name] = draw(t, name)
+		}
+		roles, last := c.RolesOf(table.Kind), money.Amount{}
+		for _, r := range roles[1:] { // what is held balances, as it does in a payment
+			p.Holdings[r] = draw(t, string(r))
+			last, _ = last.Sub(p.Holdings[r])
+		}
+		p.Holdings[roles[0]] = last
+		for name := range c.kinds[table.Kind].postings {
+			if c.kinds[table.Kind].undoes(name) {
+				continue // takes back what was posted, which TestTables_EveryStateMeetsEveryTrigger has
+			}
+			posts, err := c.lines(table.Kind, name, p, draw(t, "amount"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum money.Amount
+			for _, l := range posts {
+				n := l.Amount
+				if l.Side == ledger.Debit {
+					n = n.Neg()
+				}
+				sum, _ = sum.Add(n)
+			}
+			if !sum.IsZero() {
+				t.Fatalf("%s of %s is off by %s: %v", name, table.Kind, sum, posts)
+			}
+		}
+	})
+}
+
+// has holds what the player has on an account against an amount.
+func (w *world) has(account id.Account, n int64) {
+	w.t.Helper()
+	if got := w.balances()[account]; got != money.FromInt64(n) {
+		w.t.Errorf("%s has %s, wanted %d", account, got, n)
+	}
+}
+
+const (
+	cash    id.Account = "player:p:cash:EUR"
+	pending id.Account = "player:p:pending:EUR"
+	house   id.Account = "house:revenue:EUR"
+)
+
+func TestBet_IsSettledAgainUntilItIsClosed(t *testing.T) {
+	w := newWorld(t)
+	bet := w.begin(Bet, "accept", 1000, id.Transaction{})
+	w.has(cash, 999_000)
+	w.has(pending, 1000)
+	for _, row := range []struct {
+		on     Trigger
+		amount *ledger.Money
+		cash   int64
+	}{
+		{"win", minor(2500), 1_001_500}, {"resettle_lose", nil, 999_000}, {"resettle_win", minor(1200), 1_000_200}, {"resettle_win", minor(1300), 1_000_300},
+		{"resettle_push", nil, 1_000_000}, {"resettle_lose", nil, 999_000},
+	} {
+		w.posted(step(bet, row.on, row.amount, "oddsmaker"))
+		w.has(cash, row.cash)
+		w.has(pending, 0)
+		w.has(house, 1_000_000-row.cash)
+		w.sound(w.payment(bet.ID))
+	}
+	w.posted(step(bet, "close", nil, "clock"))
+	if o := w.try(step(bet, "resettle_win", minor(1), "oddsmaker")); o.Reason != errs.ReasonTransitionRefused || o.Detail["cause"] != Backward {
+		t.Errorf("a closed bet: %s %v", o.Reason, o.Detail)
+	}
+	for _, u := range w.books.Players[ledger.PlayerRef(brand.ID, "p")].Usage {
+		if u.Measure == ledger.MeasureStake && u.Amount != money.FromInt64(1000) || u.Measure == ledger.MeasureLoss && u.Amount != money.FromInt64(1000) {
+			t.Errorf("used %+v", u)
+		}
+	}
+}
+
+func TestLimits_HoldWithinTheirPeriodAndBeginAgain(t *testing.T) {
+	w := newWorld(t)
+	limit := func(m ledger.Measure, p ledger.Period, n int64) ledger.PlayerLimit {
+		return ledger.PlayerLimit{Measure: m, Period: p, Asset: "EUR", Amount: money.FromInt64(n)}
+	}
+	w.player(ledger.PlayerChange{Limits: []ledger.PlayerLimit{
+		limit(ledger.MeasureStake, ledger.Day, 1000), limit(ledger.MeasureLoss, ledger.Week, 1500), limit(ledger.MeasureWithdrawal, ledger.Month, 50),
+	}})
+	closed := func(c ledger.Command, cause string) {
+		t.Helper()
+		o := w.try(c)
+		if o.Reason != errs.ReasonGateClosed || o.Detail["gate"] != "limit" || o.Detail["next"] != NextPlayer || !strings.Contains(o.Detail["cause"], cause) {
+			t.Fatalf("%s %v, wanted %s", o.Reason, o.Detail, cause)
+		}
+	}
+	none := id.Transaction{}
+	bet := w.begin(Bet, "accept", 600, none)
+	closed(first(Bet, "accept", 401, none), "stake per day of 1000 would be 1001")
+	w.posted(step(bet, "void", nil, "")) // gives the stake back
+	lost := w.begin(Bet, "accept", 1000, none)
+	w.posted(step(lost, "lose", nil, ""))
+	closed(first(Bet, "accept", 1, none), "stake per day")
+	w.books.Now = noon.AddDate(0, 0, 1) // Sunday: another day of the same week
+	closed(first(Bet, "accept", 501, none), "loss per week of 1500 would be 1501")
+	won := w.begin(Bet, "accept", 500, none)
+	w.posted(step(won, "win", minor(5000), ""))
+	w.begin(Bet, "accept", 500, none)
+	w.books.Now = noon.AddDate(0, 0, 2) // Monday
+	w.begin(Bet, "accept", 1000, none)
+	closed(first(Withdrawal, "request", 51, none), "withdrawal per month of 50 would be 51")
+	out := w.begin(Withdrawal, "request", 50, none)
+	w.posted(step(out, "cancel", nil, ""))
+	w.begin(Withdrawal, "request", 50, none)
+}
+
+func TestGates_PauseWithdrawalsUntilSomebodyDecides(t *testing.T) {
+	w := newWorld(t)
+	suspect(w)
+	p := w.begin(Withdrawal, "request", 700, id.Transaction{})
+	if p.State != ledger.UnderReview || *p.Review != (ledger.Review{Gate: "aml", Cause: "flagged", Paused: true, Next: NextCompliance}) {
+		t.Fatalf("%s %+v", p.State, p.Review)
+	}
+	w.has(pending, 700)
+	if o := w.try(step(p, "release", nil, "compliance")); o.Reason != errs.ReasonGateClosed || o.Detail["gate"] != "aml" {
+		t.Fatalf("%s %v", o.Reason, o.Detail)
+	}
+	acquit(w)
+	w.posted(step(p, "release", nil, "compliance"))
+	w.player(ledger.PlayerChange{KYC: ledger.KYCPending})
+	if o := w.posted(step(p, "approve", nil, "")); o.Step.To != ledger.UnderReview || o.Step.Review.Gate != "kyc" || !o.Step.Review.Paused {
+		t.Fatalf("%+v", o.Step)
+	}
+	w.posted(step(p, "reject", nil, "compliance"))
+	w.has(cash, 1_000_000)
+	w.has(pending, 0)
+}
+
+func TestGates_SelfExclusionCanNotBeShortened(t *testing.T) {
+	w := newWorld(t)
+	until, sooner := noon.AddDate(0, 6, 0), noon.AddDate(0, 1, 0)
+	w.player(ledger.PlayerChange{ExcludedUntil: &until})
+	o := w.try(ledger.Command{Kind: ledger.KindPlayer, Player: &ledger.PlayerChange{Player: "p", ExcludedUntil: &sooner}})
+	if o.Reason != errs.ReasonGateClosed || o.Detail["gate"] != "self_exclusion" {
+		t.Errorf("%s %v", o.Reason, o.Detail)
+	}
+	if o := w.try(first(Bet, "accept", 1, id.Transaction{})); o.Reason != errs.ReasonGateClosed || o.Detail["gate"] != "self_exclusion" || o.Detail["next"] != NextNobody {
+		t.Errorf("%s %v", o.Reason, o.Detail)
+	}
+	w.begin(Withdrawal, "request", 1, id.Transaction{}) // their money stays theirs
+	w.books.Now = until.Add(time.Second)
+	w.begin(Bet, "accept", 1, id.Transaction{})
+}
+
+func TestRefundsAndChargebacks_TakeBackNoMoreThanWasPaid(t *testing.T) {
+	w := newWorld(t)
+	d := w.deposit(1000)
+	a := w.begin(Refund, "request", 600, d.ID)
+	if o := w.try(first(Chargeback, "open", 401, d.ID)); o.Reason != errs.ReasonAmountRefused || o.Detail["left"] != "400" {
+		t.Fatalf("%s %v", o.Reason, o.Detail)
+	}
+	w.posted(step(a, "reject", nil, "")) // which leaves all of it again
+	w.begin(Refund, "request", 300, d.ID)
+	c := w.begin(Chargeback, "open", 700, d.ID)
+	w.posted(step(c, "represent", nil, ""))
+	w.posted(step(c, "win", nil, ""))
+	w.begin(Refund, "request", 700, d.ID)
+	if o := w.try(first(Refund, "request", 1, d.ID)); o.Reason != errs.ReasonAmountRefused || o.Detail["left"] != "0" {
+		t.Fatalf("%s %v", o.Reason, o.Detail)
+	}
+	if o := w.try(first(Refund, "request", 1, a.ID)); o.Reason != errs.ReasonPaymentNotFound {
+		t.Fatalf("a refund of a refund: %s %v", o.Reason, o.Detail)
+	}
+	w.sound(w.payment(d.ID))
+}
+
+func TestDeposit_IsCapturedInPartsUpToWhatWasAuthorized(t *testing.T) {
+	w := newWorld(t)
+	d := w.begin(Deposit, "authorize", 1000, id.Transaction{})
+	w.posted(step(d, "capture", minor(300), ""))
+	if o := w.try(step(d, "capture", minor(701), "")); o.Reason != errs.ReasonAmountRefused || o.Detail["left"] != "700" {
+		t.Fatalf("%s %v", o.Reason, o.Detail)
+	}
+	w.posted(step(d, "capture", minor(300), ""))
+	if o := w.posted(step(d, "void", nil, "")); o.Step.To != "captured" {
+		t.Fatalf("%+v", o.Step)
+	}
+	w.posted(step(d, "settle", nil, ""))
+	w.has(cash, 1_000_600)
+	w.has("psp:psp:clearing:EUR", 0)
+	w.has("house:fees:EUR", -8) // 1.4 % of 600 is 8.4
+	w.has("house:bank:EUR", -592)
+}
+
+func TestAdjustment_TakesTwoPairsOfEyes(t *testing.T) {
+	w := newWorld(t)
+	p := w.begin(Adjustment, "propose_debit", 5, id.Transaction{})
+	for _, actor := range []string{"first", ""} {
+		if o := w.try(step(p, "approve", nil, actor)); o.Reason != errs.ReasonTransitionRefused || o.Detail["cause"] != SameActor {
+			t.Fatalf("by %q: %s %v", actor, o.Reason, o.Detail)
+		}
+	}
+	w.posted(step(p, "approve", nil, "second"))
+	w.has(cash, 999_995)
+}
