@@ -45,11 +45,11 @@ func (p *plan) situation() (Situation, *refusal) {
 		s.Player.Home, s.Player.Ledger, s.Player.ID = s.Ledger.Home, c.Ledger, player
 	}
 	if !parent.IsZero() {
-		found := false
-		if s.Parent, found = b.payment(parent); !found || s.Parent.Ledger != c.Ledger {
+		taken, found := b.payment(parent)
+		if !found || taken.Ledger != c.Ledger {
 			return s, refuse(errs.ReasonPaymentNotFound, "payment_id", parent.String())
 		}
-		s.Parent = s.Parent.clone()
+		s.Parent = taken.clone()
 		if s.Parent.Asset != s.Payment.Asset {
 			return s, refuse(errs.ReasonAssetMismatch, "payment_asset", string(s.Parent.Asset.Code), "asset", string(s.Payment.Asset.Code))
 		}
@@ -164,7 +164,7 @@ func (p *plan) postings(after *Payment, next Advance) *refusal {
 	if refused := sum(&after.Holdings, held); refused != nil {
 		return refused
 	}
-	for _, role := range p.silent(after, next) {
+	for _, role := range p.silent(after) {
 		p.lines = append(p.lines, move{ref: Ref{l, after.Roles[role]}, asset: asset, release: true, opens: true, terms: termsOf(next, role)})
 	}
 	for i, m := range p.lines { // only the first step opens, and only what the chart says how to
@@ -189,7 +189,7 @@ func termsOf(next Advance, role Role) *Terms {
 }
 
 // silent lists the roles that need a line though nothing moves there.
-func (p *plan) silent(after *Payment, next Advance) (roles []Role) {
+func (p *plan) silent(after *Payment) (roles []Role) {
 	said := map[id.Account]bool{}
 	for _, m := range p.lines {
 		said[m.ref.Account] = true
@@ -208,8 +208,10 @@ func (p *plan) silent(after *Payment, next Advance) (roles []Role) {
 // met is what a refused step says of its payment.
 func (p *plan) met() *Transition {
 	c := p.command
-	t := &Transition{Payment: c.Target, Kind: c.Step.Payment, Trigger: c.Step.Trigger, Player: c.Step.Player, Parent: c.Step.Parent,
-		Provider: c.Step.Provider, ProviderReference: c.Step.ProviderReference}
+	t := &Transition{
+		Payment: c.Target, Kind: c.Step.Payment, Trigger: c.Step.Trigger, Player: c.Step.Player, Parent: c.Step.Parent,
+		Provider: c.Step.Provider, ProviderReference: c.Step.ProviderReference,
+	}
 	if c.Target.IsZero() {
 		t.Payment = c.ID()
 		return t

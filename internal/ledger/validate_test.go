@@ -157,3 +157,50 @@ func deepCopy(c ledger.Command) ledger.Command {
 	c.Metadata = maps.Clone(c.Metadata)
 	return c
 }
+
+func TestValidate_NamesWhatAStepAndAPlayerLack(t *testing.T) {
+	step := func(edit func(*ledger.Command)) ledger.Command {
+		c := ledger.Command{
+			Kind: ledger.KindStep, Ledger: brand, Key: "k", Amount: &ledger.Money{Minor: eur(5).Minor, Asset: "EUR"},
+			Step: &ledger.Step{Payment: "deposit", Trigger: "authorize", Player: "p"},
+		}
+		edit(&c)
+		return c
+	}
+	later := func(c *ledger.Command) { c.Target, c.Step.Player = id.TransactionOf(brand, "p"), "" }
+	player := func(change ledger.PlayerChange) ledger.Command {
+		return ledger.Command{Kind: ledger.KindPlayer, Ledger: brand, Key: "k", Player: &change}
+	}
+	for _, row := range []struct {
+		command ledger.Command
+		field   string // empty: it is sound
+	}{
+		{step(func(*ledger.Command) {}), ""},
+		{step(later), ""},
+		{step(func(c *ledger.Command) { later(c); c.Amount = nil }), ""},
+		{step(func(c *ledger.Command) { c.Step = nil }), "payment"},
+		{step(func(c *ledger.Command) { c.Step.Payment = "Deposit" }), "payment"},
+		{step(func(c *ledger.Command) { c.Step.Trigger = "" }), "trigger"},
+		{step(func(c *ledger.Command) { c.Step.Trigger = "a b" }), "trigger"},
+		{step(func(c *ledger.Command) { c.Amount = nil }), "amount"},
+		{step(func(c *ledger.Command) { c.Step.Evidence = strings.Repeat("x", ledger.MaxText+1) }), "evidence"},
+		{step(func(c *ledger.Command) { c.Step.Actor = "a\nb" }), "actor"},
+		{step(func(c *ledger.Command) { later(c); c.Step.Player = "q" }), "payment_id"},
+		{step(func(c *ledger.Command) { later(c); c.Account = "a" }), "payment_id"},
+		{step(func(c *ledger.Command) { later(c); c.Amount.Asset = "" }), "amount.currency"},
+		{player(ledger.PlayerChange{Player: "p", KYC: ledger.KYCVerified}), ""},
+		{player(ledger.PlayerChange{Player: "p", Limits: []ledger.PlayerLimit{}}), ""},
+		{player(ledger.PlayerChange{KYC: ledger.KYCVerified}), "player"},
+		{player(ledger.PlayerChange{Player: "p"}), "player"},
+		{player(ledger.PlayerChange{Player: "p", KYC: "sure"}), "kyc"},
+		{player(ledger.PlayerChange{Player: "p", AML: "odd"}), "aml"},
+		{player(ledger.PlayerChange{Player: "p", Status: "gone"}), "status"},
+		{player(ledger.PlayerChange{Player: "p", Limits: []ledger.PlayerLimit{{Measure: "fun", Period: ledger.Day, Asset: "EUR"}}}), "limits"},
+		{ledger.Command{Kind: ledger.KindPlayer, Ledger: brand, Key: "k"}, "player"},
+	} {
+		err := row.command.Validate(noon)
+		if row.field == "" && err != nil || row.field != "" && (err == nil || errs.Of(err).Fields["field"] != row.field) {
+			t.Errorf("%s: %v, wanted %q", row.command.Canonical(), err, row.field)
+		}
+	}
+}

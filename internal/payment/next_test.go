@@ -22,9 +22,18 @@ func TestRounding_IsTheOneThatItIsCalled(t *testing.T) {
 		rate  *big.Rat
 		want  int64
 	}{
-		{HalfEven, 1, half, 0}, {HalfEven, 3, half, 2}, {HalfEven, 5, half, 2}, {HalfUp, 1, half, 1}, {HalfUp, 5, half, 3},
-		{Down, 5, half, 2}, {Up, 5, half, 3}, {Up, 4, half, 2},
-		{HalfEven, 100, big.NewRat(14, 1000), 1}, {Up, 100, big.NewRat(14, 1000), 2}, {HalfEven, 150, big.NewRat(1, 100), 2}, {HalfEven, 250, big.NewRat(1, 100), 2},
+		{HalfEven, 1, half, 0},
+		{HalfEven, 3, half, 2},
+		{HalfEven, 5, half, 2},
+		{HalfUp, 1, half, 1},
+		{HalfUp, 5, half, 3},
+		{Down, 5, half, 2},
+		{Up, 5, half, 3},
+		{Up, 4, half, 2},
+		{HalfEven, 100, big.NewRat(14, 1000), 1},
+		{Up, 100, big.NewRat(14, 1000), 2},
+		{HalfEven, 150, big.NewRat(1, 100), 2},
+		{HalfEven, 250, big.NewRat(1, 100), 2},
 		{HalfUp, 249, big.NewRat(1, 100), 2},
 	} {
 		if got, err := row.rule.Share(money.FromInt64(row.whole), row.rate); err != nil || got != money.FromInt64(row.want) {
@@ -273,4 +282,70 @@ func TestAdjustment_TakesTwoPairsOfEyes(t *testing.T) {
 	}
 	w.posted(step(p, "approve", nil, "second"))
 	w.has(cash, 999_995)
+}
+
+// An atomic batch in which a step is refused leaves no trace but the refusals, numbered as they met the payment: the steps before them in the
+// batch did not happen. A dry run leaves none at all.
+func TestBatches_OfStepsAreWholeOrNotAtAll(t *testing.T) {
+	w := newWorld(t)
+	d := w.begin(Deposit, "authorize", 1000, id.Transaction{})
+	batch := ledger.Batch{Atomic: true}
+	for i, on := range []Trigger{"capture", "settle", "void"} {
+		c := step(d, on, nil, "")
+		c.Ledger, c.Key = brand.ID, id.Key("batch/"+string(rune('0'+i)))
+		batch.Commands = append(batch.Commands, c)
+	}
+	before := w.balances()
+	batch.DryRun = true
+	if r := w.books.Execute(batch); r[1].Outcome.Decided != ledger.Declined || r[2].Outcome.Reason != errs.ReasonTransitionRefused {
+		t.Fatalf("%+v", r[2].Outcome)
+	}
+	if is := w.payment(d.ID); is.Attempts != 1 || len(w.books.Changes().Steps) != 3 { // two of the player's money
+		t.Fatalf("a dry run counted: %+v", is)
+	}
+	batch.DryRun = false
+	results := w.books.Execute(batch)
+	for i, want := range []errs.Reason{errs.ReasonBatchDeclined, errs.ReasonBatchDeclined, errs.ReasonTransitionRefused} {
+		o := results[i].Outcome
+		if o.Reason != want || o.Step == nil || o.Step.Number != int64(i)+2 || o.Step.From != "authorized" || o.Step.To != "authorized" {
+			t.Errorf("%d: %s %+v", i, o.Reason, o.Step)
+		}
+	}
+	is := w.payment(d.ID)
+	if is.State != "authorized" || is.Version != 1 || is.Attempts != 4 {
+		t.Errorf("%+v", is)
+	}
+	for account, was := range before {
+		if w.balances()[account] != was {
+			t.Errorf("%s moved", account)
+		}
+	}
+	w.sound(is)
+	again := w.books.Execute(batch)
+	if !again[0].Outcome.Replayed || w.payment(d.ID).Attempts != 4 {
+		t.Errorf("a repeat counted: %+v", again[0].Outcome)
+	}
+}
+
+func TestSteps_AreTheSameRequestOnlyWhereEveryWordIs(t *testing.T) {
+	w := newWorld(t)
+	c := first(Bet, "accept", 10, id.Transaction{})
+	c.Ledger, c.Key = brand.ID, "same"
+	c, err := w.books.Lifecycle.Prepared(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func(c ledger.Command) ledger.Result {
+		return w.books.Execute(ledger.Batch{Commands: []ledger.Command{c}})[0]
+	}
+	one(c)
+	if r := one(c); r.Err != nil || !r.Outcome.Replayed {
+		t.Errorf("%+v", r)
+	}
+	other := *c.Step
+	other.Evidence = "another"
+	c.Step = &other
+	if r := one(c); errs.Of(r.Err).Reason != errs.ReasonIdempotencyMismatch || errs.Of(r.Err).Fields["field"] != "step" {
+		t.Errorf("%+v", r)
+	}
 }

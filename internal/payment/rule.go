@@ -6,7 +6,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
-// Kind, State, Trigger and Role are those of the ledger.
+// The words of the ledger.
 type (
 	Kind    = ledger.PaymentKind
 	State   = ledger.PaymentState

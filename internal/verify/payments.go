@@ -77,29 +77,29 @@ func (p *journalPass) tellStep(f Finding) {
 	at := place{ledger: p.book.ledger}
 	line := of(s.Payment, stepMatter)
 	line.line = s.Number
-	p.run.steps.say(told, line, at, stepWords(j.id, s.Trigger, s.From, s.To, j.outcome, j.reason, j.recordedAt), one)
-	p.run.steps.say(told, of(s.Payment, attemptsMatter), at, nil, one)
+	p.steps.say(told, line, at, stepWords(j.id, s.Trigger, s.From, s.To, j.outcome, j.reason, j.recordedAt), one)
+	p.steps.say(told, of(s.Payment, attemptsMatter), at, nil, one)
 	if !j.posted() {
 		return
 	}
-	p.run.steps.say(told, of(s.Payment, versionMatter), at, nil, one)
+	p.steps.say(told, of(s.Payment, versionMatter), at, nil, one)
 	if s.Version == 1 {
-		p.run.steps.say(told, of(s.Payment, birthMatter), at, birthWords(s.Kind, s.Player, s.Parent, s.Asset, j.recordedAt), one)
+		p.steps.say(told, of(s.Payment, birthMatter), at, birthWords(s.Kind, s.Player, s.Parent, s.Asset, j.recordedAt), one)
 		if s.Payment != j.id {
 			f.Message = "the first step of a payment has another id"
 			p.find(&p.checks.payments, f)
 		}
 	}
 	for name, added := range s.Added {
-		p.run.steps.say(told, of(s.Payment, totalMatter+name), at, nil, added)
+		p.steps.say(told, of(s.Payment, totalMatter+name), at, nil, added)
 	}
 	for name, added := range s.Parents {
-		p.run.steps.say(told, of(s.Parent, totalMatter+name), at, nil, added)
+		p.steps.say(told, of(s.Parent, totalMatter+name), at, nil, added)
 	}
 	for _, l := range p.lines {
 		held := of(s.Payment, heldMatter)
 		held.account = l.Account
-		p.run.steps.say(told, held, at, nil, l.Amount)
+		p.steps.say(told, held, at, nil, l.Amount)
 	}
 }
 
