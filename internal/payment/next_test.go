@@ -139,8 +139,12 @@ func TestBet_IsSettledAgainUntilItIsClosed(t *testing.T) {
 		amount *ledger.Money
 		cash   int64
 	}{
-		{"win", minor(2500), 1_001_500}, {"resettle_lose", nil, 999_000}, {"resettle_win", minor(1200), 1_000_200}, {"resettle_win", minor(1300), 1_000_300},
-		{"resettle_push", nil, 1_000_000}, {"resettle_lose", nil, 999_000},
+		{"win", minor(2500), 1_001_500},
+		{"resettle_lose", nil, 999_000},
+		{"resettle_win", minor(1200), 1_000_200},
+		{"resettle_win", minor(1300), 1_000_300},
+		{"resettle_push", nil, 1_000_000},
+		{"resettle_lose", nil, 999_000},
 	} {
 		w.posted(step(bet, row.on, row.amount, "oddsmaker"))
 		w.has(cash, row.cash)

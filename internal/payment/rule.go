@@ -6,13 +6,17 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
-// The words of the ledger.
-type (
-	Kind    = ledger.PaymentKind
-	State   = ledger.PaymentState
-	Trigger = ledger.Trigger
-	Role    = ledger.Role
-)
+// Kind is that of the ledger.
+type Kind = ledger.PaymentKind
+
+// State is that of the ledger.
+type State = ledger.PaymentState
+
+// Trigger is that of the ledger.
+type Trigger = ledger.Trigger
+
+// Role is that of the ledger.
+type Role = ledger.Role
 
 // The kinds of payments.
 const (
