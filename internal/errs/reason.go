@@ -51,6 +51,7 @@ const (
 	ReasonResidencyRefused     Reason = "RESIDENCY_REFUSED"
 	ReasonHomeNotFound         Reason = "HOME_NOT_FOUND"
 	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
+	ReasonCallbackNotFound     Reason = "CALLBACK_NOT_FOUND"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -68,7 +69,7 @@ var Failures = []Reason{
 	ReasonOverloaded, ReasonUnavailable, ReasonDraining, ReasonDeadlineExceeded, ReasonCanceled,
 	ReasonContended, ReasonOutcomeUnknown,
 	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
-	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable,
+	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable, ReasonCallbackNotFound,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -95,6 +96,7 @@ var (
 	ErrResidencyRefused     = New(FailedPrecondition, ReasonResidencyRefused, "events of this home may not leave for that region without a residency grant")
 	ErrHomeNotFound         = New(NotFound, ReasonHomeNotFound, "there is no such home")
 	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
+	ErrCallbackNotFound     = New(NotFound, ReasonCallbackNotFound, "there is no such callback")
 )
 
 // CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
@@ -107,7 +109,7 @@ func CodeOf(r Reason) Code {
 		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
 		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
 		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
-		ErrNotYetSearchable,
+		ErrNotYetSearchable, ErrCallbackNotFound,
 	} {
 		if e.Reason == r {
 			return e.Code
