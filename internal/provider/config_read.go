@@ -233,6 +233,10 @@ func (r reader) secrets(check ast.Node, f map[string]ast.Node, read func([]byte)
 
 // source reads {file: …} or {env: …} and what is there.
 func (r reader) source(n ast.Node) ([]byte, bool) {
+	if _, isMapping := yamltree.Pairs(n); !isMapping { // it may be the secret itself, which no error is to show
+		r.Complain(n, "%s", errNoSource)
+		return nil, false
+	}
 	f, ok := r.Fields(n, "a secret", nil, []string{"file", "env"})
 	if !ok {
 		return nil, false

@@ -161,20 +161,20 @@ func TestWorkers_NothingDiesWhileNothingGoesThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, r, now := newMemory(), newRecorder(), time.Now()
 		r.rule = func(provider.Envelope, map[string]bool) provider.Answer {
-			if time.Since(now) < 24*time.Hour {
+			if time.Since(now) < 6*time.Hour {
 				return provider.Answer{Verdict: provider.Down, Cause: "unavailable"}
 			}
 			return provider.Answer{Verdict: provider.Done}
 		}
-		for i := range 300 {
+		for i := range 100 {
 			m.set(received(fmt.Sprint(i), "authorized", fmt.Sprint(i), now))
 		}
-		work(t, m, r, 24*time.Hour+2*time.Minute, nil)
-		if n := m.count(provider.Applied); n != 300 {
-			t.Errorf("%d of 300 are applied after a day without a ledger", n)
+		work(t, m, r, 6*time.Hour+2*time.Minute, nil)
+		if n := m.count(provider.Applied); n != 100 {
+			t.Errorf("%d of 100 are applied after six hours without a ledger", n)
 		}
-		if n := len(r.called()); n > 300+64*4000 {
-			t.Errorf("%d calls in a day", n)
+		if n := len(r.called()); n > 100+64*1000 {
+			t.Errorf("%d calls in six hours", n)
 		}
 	})
 }
