@@ -89,7 +89,9 @@ func (m *memory) PutCallbacks(_ context.Context, _ id.Home, all []provider.Callb
 	return before, nil
 }
 
-func isOpen(c provider.Callback) bool { return c.State == provider.Received || c.State == provider.Waiting }
+func isOpen(c provider.Callback) bool {
+	return c.State == provider.Received || c.State == provider.Waiting
+}
 
 func (m *memory) OpenCallbacks(_ context.Context, _ id.Home, now time.Time, most int) ([]provider.Callback, error) {
 	m.mu.Lock()

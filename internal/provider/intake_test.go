@@ -137,7 +137,9 @@ func TestIntake_RefusesWhatIsNotTheProviders(t *testing.T) {
 		{"too large", []byte(strings.Repeat(" ", provider.MaxBody+1)), nil, 413, "too_large"},
 		{"cut off", good, func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), broken{})) }, 400, "cut"},
 		{"unsigned", good, func(r *http.Request) { r.Header.Del("Stripe-Signature") }, 401, provider.ReasonUnsigned},
-		{"forged", good, func(r *http.Request) { provider.SignStripe(r.Header, "Stripe-Signature", []byte("another secret"), good, time.Now()) }, 401, provider.ReasonSignature},
+		{"forged", good, func(r *http.Request) {
+			provider.SignStripe(r.Header, "Stripe-Signature", []byte("another secret"), good, time.Now())
+		}, 401, provider.ReasonSignature},
 		{"replayed", good, func(r *http.Request) {
 			provider.SignStripe(r.Header, "Stripe-Signature", []byte(secret), good, time.Now().Add(-time.Hour))
 		}, 401, provider.ReasonStale},
@@ -208,7 +210,9 @@ func TestWriter_WhatComesMeanwhileGoesTogetherAndIsBounded(t *testing.T) {
 		w := provider.NewWriter(s, provider.WriterLimits{Lanes: 1, Waiting: 50, Group: 40}, nil)
 		answers := make(chan error, 60)
 		put := func(n int) {
-			go func() { answers <- w.Put(t.Context(), home, []provider.Callback{received(fmt.Sprint(n), "captured", "p", time.Now())}) }()
+			go func() {
+				answers <- w.Put(t.Context(), home, []provider.Callback{received(fmt.Sprint(n), "captured", "p", time.Now())})
+			}()
 			synctest.Wait()
 		}
 		for n := range 52 { // one on its way, fifty that wait, one too many

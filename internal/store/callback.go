@@ -37,10 +37,11 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 ON CONFLICT (home, ledger_id, provider, provider_event_id) DO NOTHING
 RETURNING ledger_id, provider, provider_event_id`
 
+// The home stands in a column of its own, although there is one: as a constant it would make a plan that reads all of the home, and keeps.
 const sqlLookupMeanings = `
 SELECT c.ledger_id, c.provider, c.provider_event_id, c.meaning
-FROM unnest($2::text[], $3::text[], $4::text[]) AS k (ledger_id, provider, id)
-JOIN callback c ON c.home = $1 AND c.ledger_id = k.ledger_id AND c.provider = k.provider AND c.provider_event_id = k.id`
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (home, ledger_id, provider, id)
+JOIN callback c ON c.home = k.home AND c.ledger_id = k.ledger_id AND c.provider = k.provider AND c.provider_event_id = k.id`
 
 // callbackKey names a callback in its home.
 type callbackKey struct {
@@ -62,6 +63,15 @@ func callbackKeys(all []provider.Callback) (ledgers, providers, ids column[strin
 		ledgers[i], providers[i], ids[i] = string(c.Ledger), string(c.Provider), c.ID
 	}
 	return ledgers, providers, ids
+}
+
+// same is a column of one home.
+func same(home id.Home, n int) column[string] {
+	c := make(column[string], n)
+	for i := range c {
+		c[i] = string(home)
+	}
+	return c
 }
 
 // PutCallbacks implements provider.Store, in one round trip where all are new. The one statement is its own transaction: the key alone decides, so
@@ -111,7 +121,7 @@ func (s *Store) PutCallbacks(ctx context.Context, home id.Home, callbacks []prov
 	ledgers, providers, ids = callbackKeys(repeats)
 	found := make(map[callbackKey][]byte, len(repeats))
 	var meaning []byte
-	rows, _ = conn.Query(ctx, sqlLookupMeanings, home, ledgers, providers, ids) // the error comes back from the loop
+	rows, _ = conn.Query(ctx, sqlLookupMeanings, same(home, len(repeats)), ledgers, providers, ids) // the error comes back from the loop
 	if _, err := pgx.ForEachRow(rows, []any{&k.ledger, &k.provider, &k.id, &meaning}, func() error { found[k] = slices.Clone(meaning); return nil }); err != nil {
 		return nil, db.Classify(fmt.Errorf("look at callbacks in %s: %w", home, err))
 	}
@@ -175,9 +185,9 @@ func collectCallbacks(rows pgx.Rows) ([]provider.Callback, error) {
 
 const sqlSettleCallbacks = `
 UPDATE callback c SET state = k.state, trigger = k.word, attempts = k.attempts::int4, due_at = k.due_at, cause = k.cause, detail = k.detail, changed_at = k.changed_at
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::timestamptz[], $9::text[], $10::text[], $11::timestamptz[])
-    AS k (ledger_id, provider, id, state, word, attempts, due_at, cause, detail, changed_at)
-WHERE c.home = $1 AND c.ledger_id = k.ledger_id AND c.provider = k.provider AND c.provider_event_id = k.id`
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::timestamptz[], $9::text[], $10::text[], $11::timestamptz[])
+    AS k (home, ledger_id, provider, id, state, word, attempts, due_at, cause, detail, changed_at)
+WHERE c.home = k.home AND c.ledger_id = k.ledger_id AND c.provider = k.provider AND c.provider_event_id = k.id`
 
 // SettleCallbacks implements provider.Store. Nobody but the owner of the lease changes what is open, so that nothing else has to be compared.
 func (s *Store) SettleCallbacks(ctx context.Context, lease event.Lease, settled []provider.Callback) error {
@@ -194,7 +204,7 @@ func (s *Store) SettleCallbacks(ctx context.Context, lease event.Lease, settled 
 		if err := Fence(ctx, tx, lease); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, sqlSettleCallbacks, lease.Home, ledgers, providers, ids, states, words, attempts, due, causes, details, changed)
+		tag, err := tx.Exec(ctx, sqlSettleCallbacks, same(lease.Home, n), ledgers, providers, ids, states, words, attempts, due, causes, details, changed)
 		if err == nil && tag.RowsAffected() != int64(n) {
 			err = errs.ErrInternal.Because(fmt.Errorf("%d of %d callbacks are there", tag.RowsAffected(), n))
 		}
