@@ -20,7 +20,7 @@ import (
 // A provider that misbehaves in every way, in front of the whole: every event that it posts is stored once; each payment ends where its events
 // lead, whatever their order; and what could not be applied is a dead letter with a cause.
 func TestWhole_AMisbehavingProviderIsTakenAtItsWord(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3, 4, 5} {
+	for _, seed := range []uint64{1, 2, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			profile := simulate.Profile{
 				Seed: seed, Payments: 300, Spread: 10 * time.Minute, Delay: 30 * time.Second, Duplicate: 0.3, Reorder: 0.3, Lose: 0.05, Contradict: 0.05, RetryFor: 48 * time.Hour,
@@ -37,7 +37,7 @@ func TestWhole_AMisbehavingProviderIsTakenAtItsWord(t *testing.T) {
 			}
 			config := acme()
 			config.Accounts["acme"].Patience = 6 * time.Hour // longer than the provider's longest pause after the database is back
-			workers := provider.NewWorkers(provider.WorkerOptions{Store: m, Apply: r.apply, Config: config})
+			workers := provider.NewWorkers(provider.WorkerOptions{Store: m, Apply: r.apply, Config: config, Limits: provider.WorkerLimits{Poll: 30 * time.Second}})
 			in := provider.NewIntake(provider.IntakeOptions{
 				Config: config, Writer: provider.NewWriter(m, provider.WriterLimits{Patience: time.Second}, nil), Stored: workers.Wake,
 				HomeOf: func(context.Context, id.Ledger) (id.Home, error) { return home, nil },
