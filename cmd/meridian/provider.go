@@ -286,7 +286,7 @@ func discardCallbacksCommand() *cobra.Command {
 	var reason string
 	cmd := choosingCommand("discard PROVIDER", "Give dead callbacks up for ever, with a reason that is kept",
 		"  meridian provider callbacks discard acme --ledger brand-eu --event evt_1 --reason booked-by-hand", "discarded",
-		func(node *rpc.ProviderClient, ctx context.Context, s provider.Selection) (int64, error) { //nolint:revive // the order of a method expression
+		func(node *rpc.ProviderClient, ctx context.Context, s provider.Selection) (int64, error) {
 			return node.Discard(ctx, s, reason)
 		})
 	cmd.Flags().StringVar(&reason, "reason", "", "who decided so, and why; it is kept for ever")

@@ -29,8 +29,10 @@ func BenchmarkIntake(b *testing.B) {
 		limits provider.WriterLimits
 		http   bool
 	}{
-		{"http/grouped", provider.WriterLimits{}, true}, {"http/one-insert-per-request", provider.WriterLimits{Lanes: 8, Group: 1}, true},
-		{"handler/grouped", provider.WriterLimits{}, false}, {"handler/one-insert-per-request", provider.WriterLimits{Lanes: 8, Group: 1}, false},
+		{"http/grouped", provider.WriterLimits{}, true},
+		{"http/one-insert-per-request", provider.WriterLimits{Lanes: 8, Group: 1}, true},
+		{"handler/grouped", provider.WriterLimits{}, false},
+		{"handler/one-insert-per-request", provider.WriterLimits{Lanes: 8, Group: 1}, false},
 	} {
 		b.Run(way.name, func(b *testing.B) {
 			d := dbtest.New(b, cluster.PostgreSQL)

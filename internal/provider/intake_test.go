@@ -228,8 +228,8 @@ func TestWriter_WhatComesMeanwhileGoesTogetherAndIsBounded(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if got := fmt.Sprint(<-s.begun, <-s.begun, <-s.begun, len(s.begun)); got != "1 40 10 0" || s.memory.count() != 51 {
-			t.Errorf("statements of %s rows; %d are stored", got, s.memory.count())
+		if got := fmt.Sprint(<-s.begun, <-s.begun, <-s.begun, len(s.begun)); got != "1 40 10 0" || s.count() != 51 {
+			t.Errorf("statements of %s rows; %d are stored", got, s.count())
 		}
 	})
 }

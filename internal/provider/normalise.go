@@ -116,11 +116,9 @@ func (a *Account) TriggerOf(word string) string {
 func joined(places []Place, r *Request, tree any) (string, bool) {
 	parts := make([]string, len(places))
 	for i, p := range places {
-		text, there := "", false
+		text, there := textAt(tree, p.Path)
 		if p.Header != "" {
 			text, there = only(r.Header, p.Header)
-		} else {
-			text, there = textAt(tree, p.Path)
 		}
 		if !there || text == "" {
 			return "", false

@@ -106,6 +106,7 @@ func (a *Account) keep(e Envelope, body []byte, tree any) Raw {
 			return Raw{Mode: RawNone}
 		}
 		return Raw{Mode: RawRedacted, Bytes: text}
+	default:
+		return Raw{Mode: RawNone}
 	}
-	return Raw{Mode: RawNone}
 }

@@ -33,6 +33,9 @@ type Answer struct {
 
 // Apply gives an envelope its effect. It is called again for the same envelope whenever nobody wrote down what became of it, and has to be
 // harmless then: Envelope.Key is the same. Envelopes of one payment are never applied at the same time.
+//
+// Where it answers NotYet or Retry it must have left nothing under that key: a command that the books declined is declined for ever. To find out
+// whether something comes too early, ask with a dry run first.
 type Apply func(ctx context.Context, e Envelope) Answer
 
 // WorkerOptions say what workers work with. Store and Apply are needed; the zero value of all else is sane.

@@ -43,14 +43,10 @@ func (s *sitting) work(ctx context.Context) {
 			}
 			verdict := s.attempt(ctx, c, progress)
 			s.changed[i] = s.changed[i] || verdict != Down
-			switch verdict {
-			case Done:
-				again = true
-			case Retry:
-				if c.State == Waiting {
-					s.hold(i)
-					return
-				}
+			again = again || verdict == Done
+			if verdict == Retry && c.State == Waiting {
+				s.hold(i)
+				return
 			}
 		}
 	}

@@ -117,8 +117,11 @@ func planned(e db.Engine) map[string]plannedStatement {
 
 		"sqlSelectDelivery": {sqlSelectDelivery, reader, "delivery_pkey", "home subscription_id position", []any{"eu", "s", 7}},
 		"sqlInsertCallbacks": {sqlInsertCallbacks, writer, "", "", []any{
-			"eu", someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTimes, someTimes, [][]byte{{1}},
-			someTexts, someTexts, [][]byte{{1}}, someTexts, someTexts, someTexts,
+			"eu", someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTimes, someTimes,
+			[][]byte{{1}},
+			someTexts, someTexts,
+			[][]byte{{1}},
+			someTexts, someTexts, someTexts,
 		}},
 		"sqlLookupMeanings": {sqlLookupMeanings, writer, "callback_pkey", "home ledger_id provider provider_event_id", []any{someTexts, someTexts, someTexts, someTexts}},
 		"sqlSettleCallbacks": {sqlSettleCallbacks, writer, "callback_pkey", "home ledger_id provider provider_event_id", []any{
