@@ -1,8 +1,16 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,8 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/provider/simulate"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 )
 
 const acmeSecret = "whsec_of_the_tests_of_acme"
@@ -132,4 +143,71 @@ func TestProvider_SaysWhatIsWrongWithAFile(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	refused(t, meridian(t, "provider", "simulate", "acme", "--secret-file", secret, "--lose", "2"), "--lose: a share is 0 to 1")
+}
+
+// clientCertificate writes a certificate for clients that is its own authority, and its key.
+func clientCertificate(t *testing.T, subject string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")
+	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: encoded}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+func TestProvider_ACertificateIsTakenFromItsOwnerAlone(t *testing.T) {
+	url := postgres(t).URL
+	cert, key := clientCertificate(t, "callbacks.acme.example")
+	file, _ := acmeFile(t, "")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after, _ := strings.Cut(string(text), "    verify:")
+	_, after, _ = strings.Cut(after, "\n")
+	text = []byte(before + "    verify: [{scheme: mtls, authorities: {file: " + cert + "}, subject: CN=callbacks.acme.example}]\n" + after)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, meridian(t, "serve", "--database-url", url, "--providers", file), "this server has no TLS")
+	serverCert, serverKey, pool := selfSigned(t)
+	s := serving(t, url, "--providers", file, "--tls-cert", serverCert, "--tls-key", serverKey)
+	svc := rpc.NewClient(rpc.NewHTTPClient(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, false), s.URL)
+	if _, err := svc.CreateLedger(t.Context(), ledger.Ledger{ID: "brand-eu", Home: "eu", Assets: []money.Asset{{Code: "EUR", Scale: 2}}}); err != nil {
+		t.Fatal(err) // who shows no certificate is served all the same
+	}
+	simulated := func(more ...string) string {
+		return ok(t, append([]string{
+			"provider", "simulate", "acme", "--server", s.URL, "--ca-file", serverCert, "--scheme", "none", "--payments", "5", "--flood", "--retry-for", "0s", "--json",
+		}, more...)...)
+	}
+	strangers, strangersKey := clientCertificate(t, "callbacks.acme.example")
+	for _, row := range []struct {
+		more []string
+		want int
+	}{{[]string{"--cert", cert, "--key", key}, http.StatusOK}, {[]string{"--cert", strangers, "--key", strangersKey}, http.StatusUnauthorized}, {nil, http.StatusUnauthorized}} {
+		var report simulate.Report
+		if err := json.Unmarshal([]byte(simulated(row.more...)), &report); err != nil || len(report.Statuses) != 1 || report.Statuses[row.want] != report.Requests {
+			t.Errorf("%v: %v, want %d alone: %v", row.more, report.Statuses, row.want, err)
+		}
+	}
 }
