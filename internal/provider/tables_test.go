@@ -9,7 +9,6 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
 	"github.com/meridian-ledger/meridian/internal/event"
-	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/store"
 )
@@ -81,7 +80,7 @@ func TestWorkers_OnTheTablesApplyEveryPaymentAndStopWhenFenced(t *testing.T) {
 		if _, taken, err := s.Acquire(t.Context(), home, "two", time.Hour); err != nil || !taken {
 			t.Fatalf("the lease is not free: %v", err)
 		}
-		if err := provider.NewWriter(s, provider.WriterLimits{}, nil).Put(t.Context(), id.Home(home), []provider.Callback{received("last", "declined", "q", began)}); err != nil {
+		if err := provider.NewWriter(s, provider.WriterLimits{}, nil).Put(t.Context(), home, []provider.Callback{received("last", "declined", "q", began)}); err != nil {
 			t.Fatal(err)
 		}
 		select {
