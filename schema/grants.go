@@ -22,7 +22,7 @@ import (
 var rights = []struct{ tables, may, not string }{
 	{"ledger, asset, journal, entry, stream, payment_step", "SELECT, INSERT", "UPDATE, DELETE"},
 	{"account, hold, payment, player", "SELECT, INSERT, UPDATE", "DELETE"},
-	{"relay, subscription, progress, replay", "SELECT, INSERT, UPDATE", "DELETE"},
+	{"relay, subscription, progress, replay, callback", "SELECT, INSERT, UPDATE", "DELETE"},
 	{"subscription_secret, delivery, search_state, search_transaction, search_account", "SELECT, INSERT, UPDATE, DELETE", ""},
 	{"schema_version", "SELECT", "INSERT, UPDATE, DELETE"},
 }

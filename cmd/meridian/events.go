@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,10 +48,15 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 type nodes []*rpc.EventClient
 
 func (f *eventFlags) open() (nodes, error) {
+	return openEach(f, func(client *http.Client, server string) *rpc.EventClient { return rpc.NewEventClient(client, server) })
+}
+
+// openEach makes a client of each server.
+func openEach[T any](f *eventFlags, client func(*http.Client, string) T) ([]T, error) {
 	if len(f.servers) == 0 {
 		return nil, errors.New("--server: name a server")
 	}
-	all := make(nodes, len(f.servers))
+	all := make([]T, len(f.servers))
 	for i, server := range f.servers {
 		server = strings.TrimSpace(server)
 		if !strings.HasPrefix(server, "http://") && !strings.HasPrefix(server, "https://") {
@@ -60,14 +66,16 @@ func (f *eventFlags) open() (nodes, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[i] = rpc.NewEventClient(rpc.NewHTTPClient(config, false), server)
+		all[i] = client(rpc.NewHTTPClient(config, false), server)
 	}
 	return all, nil
 }
 
 // do asks one server after another, until one answers. What is asked may be asked twice.
-func (n nodes) do(ask func(*rpc.EventClient) error) (err error) {
-	for _, node := range n {
+func (n nodes) do(ask func(*rpc.EventClient) error) error { return askEach(n, ask) }
+
+func askEach[T any](nodes []T, ask func(T) error) (err error) {
+	for _, node := range nodes {
 		if err = ask(node); err == nil || errs.Of(err).Code != errs.Unavailable {
 			return err
 		}

@@ -39,8 +39,10 @@ type streams struct {
 	running   sync.WaitGroup
 }
 
-// startStreams begins, and goes on until the node leaves; end waits for it.
-func startStreams(ctx context.Context, f serveFlags, where places, svc service, registry prometheus.Registerer, log *slog.Logger) (*streams, error) {
+// startStreams begins, and goes on until the node leaves; end waits for it. Runners besides its own work under the same leases.
+func startStreams(
+	ctx context.Context, f serveFlags, where places, svc service, registry prometheus.Registerer, log *slog.Logger, besides ...relay.Runner,
+) (*streams, error) {
 	sinks, err := f.sinks.open(log)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func startStreams(ctx context.Context, f serveFlags, where places, svc service, 
 	projector := search.NewProjector(svc.Store, s.tails, progress, search.NewMetrics(registry), log)
 	r := relay.New(relay.Options{
 		Store: svc.Store, Source: source, Tails: s.tails, Owner: relayName(f.region),
-		Near: where.near, Runners: []relay.Runner{deliverers, projector}, Grown: deliverers.Wake, Metrics: relay.NewMetrics(registry), Log: log,
+		Near: where.near, Runners: append([]relay.Runner{deliverers, projector}, besides...), Grown: deliverers.Wake, Metrics: relay.NewMetrics(registry), Log: log,
 	})
 	working, leave := context.WithCancel(ctx)
 	s.running.Go(func() { r.Run(working) })

@@ -39,6 +39,7 @@ type serveFlags struct {
 	relay         bool
 	sinks         sinkFlags
 	feed          feedFlags
+	providers     string
 }
 
 func serveCommand() *cobra.Command {
@@ -73,6 +74,7 @@ answered, and the process ends.`,
 	flags.StringVar(&f.region, "region", "local", "where this node runs: it connects to database hosts of the same region first; a label of its metrics, logs and traces")
 	flags.StringVar(&f.defaultLedger, "default-ledger", "", "ledger of requests that name none")
 	flags.StringVar(&f.topology, "topology", "", "a shipped topology (regions/), or a file: ledgers can be created in its homes alone; left out: in any")
+	flags.StringVar(&f.providers, "providers", "", "YAML file of payment providers, whose callbacks this node takes; left out: of none")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the server's certificate; with --tls-key turns TLS on")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "PEM file with the certificate's key")
 	flags.StringSliceVar(&f.origins, "allowed-origins", nil, "origins of browsers that may call, as in https://app.example.com")
@@ -129,6 +131,10 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	providers, err := openProviders(f.providers, svc, registry, tlsConfig, log)
+	if err != nil {
+		return err
+	}
 	spans, err := tracing.Calls()
 	if err != nil {
 		return err
@@ -142,7 +148,7 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", f.listen, err)
 	}
-	streams, err := startStreams(ctx, f, where, svc, registry, log)
+	streams, err := startStreams(ctx, f, where, svc, registry, log, providers.runners()...)
 	if err != nil {
 		return err
 	}
@@ -151,6 +157,7 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	handler := rpc.NewHandler(books, rpc.Options{
 		DefaultLedger: ledger, Homes: where.homes, Ready: svc.ready, Standing: svc.standing, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
 		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: events, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
+		Callbacks: providers.intake, Providers: providers.operators,
 	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})

@@ -60,6 +60,7 @@ const (
 	ReasonHomeNotFound         Reason = "HOME_NOT_FOUND"
 	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
 	ReasonPlayerNotFound       Reason = "PLAYER_NOT_FOUND"
+	ReasonCallbackNotFound     Reason = "CALLBACK_NOT_FOUND"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -80,8 +81,7 @@ var Failures = []Reason{
 	ReasonOverloaded, ReasonUnavailable, ReasonDraining, ReasonDeadlineExceeded, ReasonCanceled,
 	ReasonContended, ReasonOutcomeUnknown,
 	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
-	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable,
-	ReasonPlayerNotFound,
+	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable, ReasonPlayerNotFound, ReasonCallbackNotFound,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -110,6 +110,7 @@ var (
 	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
 	ErrPaymentNotFound      = New(NotFound, ReasonPaymentNotFound, "there is no such payment")
 	ErrPlayerNotFound       = New(NotFound, ReasonPlayerNotFound, "nothing is known of this player")
+	ErrCallbackNotFound     = New(NotFound, ReasonCallbackNotFound, "there is no such callback")
 )
 
 // CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
@@ -122,7 +123,7 @@ func CodeOf(r Reason) Code {
 		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
 		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
 		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
-		ErrNotYetSearchable, ErrPaymentNotFound, ErrPlayerNotFound,
+		ErrNotYetSearchable, ErrPaymentNotFound, ErrPlayerNotFound, ErrCallbackNotFound,
 	} {
 		if e.Reason == r {
 			return e.Code

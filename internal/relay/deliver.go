@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 )
@@ -26,26 +27,26 @@ type DeliverOptions struct {
 
 // DeliverLimits bound what deliverers do. The zero value of each is its default.
 type DeliverLimits struct {
-	Poll        time.Duration // how often to look for changes and for events that nobody told of; 1 s
-	Checkpoint  time.Duration // the longest that what was delivered is not written down; 200 ms
-	Page        int           // events read at once; 256
-	Window      int           // events in memory that are not settled, in one subscription and home; 1024, or two batches for each call
-	WindowBytes int           // of these events; 32 MiB
-	Ahead       int           // settled events past one that is not; 65,536
-	MaxDue      int           // rows that wait or are tried again, in one subscription and home; 10,000
-	Attempts    int           // at a message before it is dead; 12
-	Retry       Backoff       // between them; 1 s to 1 h
-	Probe       Backoff       // between looks at a sink that is down; 1 s to 1 min
-	Patience    time.Duration // with a sink until it is called failing; 5 min
-	Call        time.Duration // the longest that a call may take; 1 min
-	Grace       time.Duration // for calls in flight when a deliverer ends; 2 s
+	Poll        time.Duration   // how often to look for changes and for events that nobody told of; 1 s
+	Checkpoint  time.Duration   // the longest that what was delivered is not written down; 200 ms
+	Page        int             // events read at once; 256
+	Window      int             // events in memory that are not settled, in one subscription and home; 1024, or two batches for each call
+	WindowBytes int             // of these events; 32 MiB
+	Ahead       int             // settled events past one that is not; 65,536
+	MaxDue      int             // rows that wait or are tried again, in one subscription and home; 10,000
+	Attempts    int             // at a message before it is dead; 12
+	Retry       attempt.Backoff // between them; 1 s to 1 h
+	Probe       attempt.Backoff // between looks at a sink that is down; 1 s to 1 min
+	Patience    time.Duration   // with a sink until it is called failing; 5 min
+	Call        time.Duration   // the longest that a call may take; 1 min
+	Grace       time.Duration   // for calls in flight when a deliverer ends; 2 s
 }
 
 func (l DeliverLimits) orDefaults() DeliverLimits {
 	return DeliverLimits{
-		Poll: cmp.Or(l.Poll, time.Second), Checkpoint: cmp.Or(l.Checkpoint, 200*time.Millisecond), Page: cmp.Or(l.Page, 256),
-		Window: cmp.Or(l.Window, 1024), WindowBytes: cmp.Or(l.WindowBytes, 32<<20), Ahead: cmp.Or(l.Ahead, 1<<16), MaxDue: cmp.Or(l.MaxDue, MaxDue), Attempts: cmp.Or(l.Attempts, 12),
-		Retry: cmp.Or(l.Retry, Backoff{time.Second, time.Hour}), Probe: cmp.Or(l.Probe, Backoff{time.Second, time.Minute}),
+		Poll: cmp.Or(l.Poll, time.Second), Checkpoint: cmp.Or(l.Checkpoint, 200*time.Millisecond), Page: cmp.Or(l.Page, 256), Window: cmp.Or(l.Window, 1024),
+		WindowBytes: cmp.Or(l.WindowBytes, 32<<20), Ahead: cmp.Or(l.Ahead, 1<<16), MaxDue: cmp.Or(l.MaxDue, MaxDue), Attempts: cmp.Or(l.Attempts, 12),
+		Retry: cmp.Or(l.Retry, attempt.Backoff{First: time.Second, Last: time.Hour}), Probe: cmp.Or(l.Probe, attempt.Backoff{First: time.Second, Last: time.Minute}),
 		Patience: cmp.Or(l.Patience, 5*time.Minute), Call: cmp.Or(l.Call, time.Minute), Grace: cmp.Or(l.Grace, 2*time.Second),
 	}
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
@@ -151,28 +150,14 @@ func given(err error) *sink.Error {
 	switch {
 	case errors.As(err, &e):
 		clean := *e
-		clean.Cause, clean.Detail = word(e.Cause), brief(e.Detail)
+		clean.Cause, clean.Detail = attempt.Word(e.Cause), attempt.Brief(e.Detail)
 		return &clean
 	case errors.Is(err, context.DeadlineExceeded):
 		return &sink.Error{Verdict: sink.Retry, Cause: "timeout", Detail: "the sink did not answer in time", Err: err}
 	case errors.Is(err, context.Canceled):
 		return &sink.Error{Verdict: sink.Retry, Cause: "canceled", Detail: "the call was given up", Err: err}
 	}
-	return &sink.Error{Verdict: sink.Retry, Cause: otherCause, Detail: "the sink failed in a way that it has no word for", Err: err}
-}
-
-// brief bounds a text that came from elsewhere, and drops what a table does not take.
-func brief(text string) string {
-	const most = 500
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "")
-	if len(text) <= most {
-		return text
-	}
-	cut := most
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
+	return &sink.Error{Verdict: sink.Retry, Cause: attempt.Other, Detail: "the sink failed in a way that it has no word for", Err: err}
 }
 
 // settle takes in what became of a call. Those behind a failure go back before it does, so that it can take along what has to wait for it.
@@ -181,7 +166,7 @@ func (s *session) settle(r result, now time.Time) {
 	if r.unread != nil {
 		s.Log.Warn("read events that are due", "home", s.lease.Home, "subscription", s.name, "error", r.unread)
 		for _, i := range r.items {
-			s.queue.back(i, now.Add(rereading.wait(1, 0)))
+			s.queue.back(i, now.Add(rereading.Wait(1, 0)))
 		}
 		return
 	}
@@ -231,7 +216,7 @@ func (s *session) refused(i *item, e *sink.Error, now time.Time) {
 	}
 	s.Metrics.attempted(s.lease.Home, s.name, i.attempts-1, string(sink.Retry), e.Cause)
 	i.cause, i.detail = e.Cause, e.Detail
-	s.queue.retried(i, now.Add(s.Limits.Retry.wait(i.attempts, e.After)))
+	s.queue.retried(i, now.Add(s.Limits.Retry.Wait(i.attempts, e.After)))
 }
 
 // bury gives a message up; those behind it go on.

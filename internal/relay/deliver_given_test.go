@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/commit"
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
 	"github.com/meridian-ledger/meridian/internal/errs"
@@ -26,7 +27,7 @@ import (
 func quick() relay.DeliverLimits {
 	return relay.DeliverLimits{
 		Poll: 20 * time.Millisecond, Checkpoint: 5 * time.Millisecond, Page: 16, Window: 32, MaxDue: 100, Attempts: 4,
-		Retry: relay.Backoff{First: time.Millisecond, Last: 8 * time.Millisecond}, Probe: relay.Backoff{First: time.Millisecond, Last: 10 * time.Millisecond},
+		Retry: attempt.Backoff{First: time.Millisecond, Last: 8 * time.Millisecond}, Probe: attempt.Backoff{First: time.Millisecond, Last: 10 * time.Millisecond},
 		Patience: time.Minute, Call: 5 * time.Second, Grace: time.Second,
 	}
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
@@ -14,7 +15,7 @@ const distinctFailures = 3
 // where there is one. A failure counts against a message unless the sink is down, or fails whatever it is given: a sink that is away for hours
 // makes no dead letters, and a message that nobody takes does not keep a sink failing.
 type health struct {
-	pace    Backoff
+	pace    attempt.Backoff
 	patient time.Duration // after which trouble is called failing
 
 	since   time.Time                   // of the first failure after which nothing went through; zero where all is well
@@ -66,7 +67,7 @@ func (h *health) refused(now time.Time, p event.Position, e *sink.Error) (counts
 		h.rounds = 0
 	} else if !wasProbing || !now.Before(h.probeAt) { // other calls that were in flight tell nothing new
 		h.rounds++
-		h.probeAt = now.Add(h.pace.wait(h.rounds, e.After))
+		h.probeAt = now.Add(h.pace.Wait(h.rounds, e.After))
 	}
 	return !h.down && (!h.failing || !itself)
 }

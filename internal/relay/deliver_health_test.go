@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
@@ -34,7 +35,7 @@ func TestHealth(t *testing.T) {
 		{"and a success ends that", []failure{{0, 1, down}, {6 * minute, 1, down}, {7 * minute, 1, nil}}, false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := health{pace: Backoff{time.Second, minute}, patient: 5 * minute}
+			h := health{pace: attempt.Backoff{First: time.Second, Last: minute}, patient: 5 * minute}
 			start := time.Now()
 			var counts bool
 			for _, f := range c.story {
@@ -53,7 +54,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestHealth_ProbesWithOneMessageAtGrowingIntervals(t *testing.T) {
-	h := health{pace: Backoff{time.Second, time.Minute}, patient: 5 * time.Minute}
+	h := health{pace: attempt.Backoff{First: time.Second, Last: time.Minute}, patient: 5 * time.Minute}
 	now := time.Now()
 	var longest time.Duration
 	for n := range 200 {
@@ -62,7 +63,7 @@ func TestHealth_ProbesWithOneMessageAtGrowingIntervals(t *testing.T) {
 			t.Fatalf("round %d: %d may go at once, want to wait", n, most)
 		}
 		wait := h.probeAt.Sub(now)
-		if most := h.pace.bound(n + 1); wait <= 0 || wait > most {
+		if most := h.pace.Bound(n + 1); wait <= 0 || wait > most {
 			t.Fatalf("round %d: waits %s, want up to %s", n, wait, most)
 		}
 		longest = max(longest, wait)
@@ -87,27 +88,5 @@ func TestHealth_ProbesWithOneMessageAtGrowingIntervals(t *testing.T) {
 	}
 	if most, _ := h.may(now, 3, 8); most != 8 {
 		t.Errorf("%d may go, want as many as fit", most)
-	}
-}
-
-func TestBackoff_DoublesUpToItsLastAndHonoursTheOtherSide(t *testing.T) {
-	b := Backoff{time.Second, time.Hour}
-	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 12: 2048 * time.Second, 13: time.Hour, 1000: time.Hour} {
-		if got := b.bound(failures); got != want {
-			t.Errorf("after %d failures up to %s, want %s", failures, got, want)
-		}
-	}
-	if got := b.wait(1, 20*time.Minute); got != 20*time.Minute {
-		t.Errorf("asked for 20 min, waits %s", got)
-	}
-	if got := b.wait(1, 30*time.Hour); got != time.Hour {
-		t.Errorf("asked for 30 h, waits %s, want the last", got)
-	}
-	seen := map[time.Duration]bool{}
-	for range 50 {
-		seen[b.wait(5, 0)] = true
-	}
-	if len(seen) < 40 {
-		t.Errorf("%d different waits of 50: no jitter", len(seen))
 	}
 }

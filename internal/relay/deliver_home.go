@@ -155,7 +155,7 @@ func (d *deliverer) run(ctx context.Context) {
 		}
 		failures++
 		d.Log.Warn("deliver", "home", d.lease.Home, "subscription", d.name, "error", err)
-		d.pause(ctx, o.subscription.Revision, d.Limits.Probe.wait(failures, 0))
+		d.pause(ctx, o.subscription.Revision, d.Limits.Probe.Wait(failures, 0))
 	}
 }
 

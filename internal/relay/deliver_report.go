@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 )
 
@@ -28,7 +29,9 @@ func (s *session) told(err error) {
 }
 
 // cause is why a sink is failing, for a person. It names the home: each has a deliverer of its own, and none overrules another.
-func (d *deliverer) cause(text string) string { return brief(string(d.lease.Home) + ": " + text) }
+func (d *deliverer) cause(text string) string {
+	return attempt.Brief(string(d.lease.Home) + ": " + text)
+}
 
 // saidHere tells whether a subscription is failing by the word of this home.
 func (d *deliverer) saidHere(s event.Subscription) (cause string, failing bool) {

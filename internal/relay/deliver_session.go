@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
@@ -200,7 +201,7 @@ func (s *session) take(p page, now time.Time) {
 	s.reading = false
 	if p.err != nil {
 		s.misread++
-		s.readAt = now.Add(rereading.wait(s.misread, 0))
+		s.readAt = now.Add(rereading.Wait(s.misread, 0))
 		if s.misread == 1 {
 			s.Log.Warn("read the stream", "home", s.lease.Home, "subscription", s.name, "error", p.err)
 		}
@@ -217,7 +218,7 @@ func (s *session) take(p page, now time.Time) {
 	s.pass(now)
 }
 
-var rereading = Backoff{First: 100 * time.Millisecond, Last: 5 * time.Second}
+var rereading = attempt.Backoff{First: 100 * time.Millisecond, Last: 5 * time.Second}
 
 // weight estimates the memory that an event takes.
 func weight(e event.Event) int {

@@ -146,7 +146,7 @@ func (s *session) saved(w writing, now time.Time) {
 		s.revised = true
 	default:
 		s.failures++
-		s.writeAt = now.Add(rereading.wait(s.failures, 0))
+		s.writeAt = now.Add(rereading.Wait(s.failures, 0))
 		if s.failures == 1 {
 			s.Log.Warn("write a checkpoint", "home", s.lease.Home, "subscription", s.name, "error", w.err)
 		}
@@ -162,7 +162,7 @@ func (s *session) saveLast(ctx context.Context) {
 		c, items := s.checkpoint()
 		s.saved(s.write(ctx, c, items), time.Now())
 		if s.failures > 0 {
-			_ = sleep(ctx, rereading.wait(s.failures, 0)) // the loop looks at the context
+			_ = sleep(ctx, rereading.Wait(s.failures, 0)) // the loop looks at the context
 		}
 	}
 }

@@ -2,49 +2,14 @@ package relay
 
 import (
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 )
-
-// otherCause stands for what is no word, or one word too many.
-const otherCause = "other"
-
-// word returns a cause where it is 1 to 32 of a-z 0-9 _, which is what metrics and tables are to hold.
-func word(cause string) string {
-	if cause == "" || len(cause) > 32 || strings.Trim(cause, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-		return otherCause
-	}
-	return cause
-}
-
-// causes are the words seen so far. Sinks have a few dozen; one that makes up words must not make labels without end.
-type causes struct {
-	mu   sync.Mutex
-	seen map[string]struct{}
-}
-
-const maxCauses = 64
-
-func (c *causes) label(cause string) string {
-	if cause == "" {
-		return ""
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, known := c.seen[cause]; !known {
-		if len(c.seen) >= maxCauses {
-			return otherCause
-		}
-		c.seen[cause] = struct{}{}
-	}
-	return cause
-}
 
 // DeliveryMetrics say how subscriptions fare, on the node that has the lease of the home. Names begin with meridian_; times are in seconds.
 type DeliveryMetrics struct {
@@ -58,7 +23,7 @@ type DeliveryMetrics struct {
 	redeliveries *prometheus.CounterVec
 	replays      *prometheus.CounterVec
 	calls        *prometheus.HistogramVec
-	causes       causes
+	causes       attempt.Causes
 }
 
 // NewDeliveryMetrics makes the metrics and registers them, unless the registry is nil.
@@ -71,7 +36,6 @@ func NewDeliveryMetrics(registry prometheus.Registerer) *DeliveryMetrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append(slices.Clone(which), labels...))
 	}
 	m := &DeliveryMetrics{
-		causes:     causes{seen: map[string]struct{}{}},
 		lagSeconds: gauge("meridian_delivery_lag_seconds", "Age of the oldest event that was neither delivered nor put aside; 0 where there is none."),
 		lagEvents:  gauge("meridian_delivery_lag_events", "Positions between the head of the stream and the subscription."),
 		oldest:     gauge("meridian_delivery_oldest_seconds", "Age of the oldest event that was not delivered, those put aside included; 0 where there is none."),
@@ -94,14 +58,14 @@ func NewDeliveryMetrics(registry prometheus.Registerer) *DeliveryMetrics {
 
 // attempted counts one attempt at a message; before is how many there were.
 func (m *DeliveryMetrics) attempted(home id.Home, subscription string, before int, result, cause string) {
-	m.attempts.WithLabelValues(string(home), subscription, result, m.causes.label(cause)).Inc()
+	m.attempts.WithLabelValues(string(home), subscription, result, m.causes.Label(cause)).Inc()
 	if before > 0 {
 		m.redeliveries.WithLabelValues(string(home), subscription).Inc()
 	}
 }
 
 func (m *DeliveryMetrics) replayed(home id.Home, subscription, cause string) {
-	m.replays.WithLabelValues(string(home), subscription, m.causes.label(cause)).Inc()
+	m.replays.WithLabelValues(string(home), subscription, m.causes.Label(cause)).Inc()
 }
 
 func (m *DeliveryMetrics) called(kind string, took time.Duration) {
@@ -157,7 +121,7 @@ func (m *DeliveryMetrics) tallied(home id.Home, tallies []event.Tally) {
 	m.letters.DeletePartialMatch(prometheus.Labels{"home": string(home)})
 	for _, t := range tallies {
 		if t.State == event.Dead {
-			m.letters.WithLabelValues(string(home), t.Subscription, m.causes.label(word(t.Cause)), t.Age).Add(float64(t.Count))
+			m.letters.WithLabelValues(string(home), t.Subscription, m.causes.Label(attempt.Word(t.Cause)), t.Age).Add(float64(t.Count))
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (r *Relay) keep(ctx context.Context, runner Runner, lease event.Lease) erro
 			return err
 		}
 		r.Log.Warn("a part of the relay failed and starts again", "home", lease.Home, "failures", failures, "error", err)
-		if err := sleep(ctx, recovery.wait(failures, 0)); err != nil {
+		if err := sleep(ctx, recovery.Wait(failures, 0)); err != nil {
 			return err
 		}
 	}

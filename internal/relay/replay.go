@@ -96,7 +96,7 @@ func (a *rerun) run(ctx context.Context) (over bool) {
 				a.savedAt = time.Now()
 			default:
 				failures++
-				_ = sleep(ctx, rereading.wait(failures, 0)) // the loop looks at the context
+				_ = sleep(ctx, rereading.Wait(failures, 0)) // the loop looks at the context
 				continue
 			}
 		}
@@ -104,7 +104,7 @@ func (a *rerun) run(ctx context.Context) (over bool) {
 		events, err := a.Stream.Events(ctx, a.lease.Home, a.Position, most)
 		if err != nil || len(events) == 0 {
 			failures++
-			_ = sleep(ctx, rereading.wait(failures, 0)) // the loop looks at the context
+			_ = sleep(ctx, rereading.Wait(failures, 0)) // the loop looks at the context
 			continue
 		}
 		failures = 0
@@ -177,7 +177,7 @@ func (a *rerun) resend(ctx context.Context, batch []sink.Message) error {
 			batch, attempts = batch[1:], 0
 			continue
 		}
-		if err := sleep(ctx, a.Limits.Probe.wait(attempts, failure.After)); err != nil {
+		if err := sleep(ctx, a.Limits.Probe.Wait(attempts, failure.After)); err != nil {
 			return err
 		}
 		if len(batch) > 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -86,7 +87,7 @@ func badSink(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return errs.Invalid("sink", brief(err.Error()))
+	return errs.Invalid("sink", attempt.Brief(err.Error()))
 }
 
 func checkSecrets(secrets []event.Secret) error {

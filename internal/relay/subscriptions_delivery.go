@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -43,7 +44,7 @@ func (o *Subscriptions) Delivery(ctx context.Context, subscription string, home 
 }
 
 func checkReason(reason string) error {
-	if strings.TrimSpace(reason) == "" || len(reason) > maxReason || brief(reason) != reason {
+	if strings.TrimSpace(reason) == "" || len(reason) > maxReason || attempt.Brief(reason) != reason {
 		return errs.Invalid("reason", fmt.Sprintf("say why, in 1 to %d bytes of text", maxReason))
 	}
 	return nil

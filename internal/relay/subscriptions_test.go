@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
-	"github.com/meridian-ledger/meridian/internal/relay"
 	"github.com/meridian-ledger/meridian/internal/relay/sink"
 )
 
@@ -333,7 +333,7 @@ func TestDeliver_AFailingSinkIsSeenAndComesBackByItself(t *testing.T) {
 		h.open("a", "b", "c", "d")
 		limits := quick()
 		limits.Patience, limits.Attempts = 50*time.Millisecond, 2
-		limits.Probe = relay.Backoff{First: time.Millisecond, Last: 20 * time.Millisecond}
+		limits.Probe = attempt.Backoff{First: time.Millisecond, Last: 20 * time.Millisecond}
 		h.sinks.set(func(string, sink.Message, int) error { return failing(sink.Down) })
 		h.subscribe("s", event.Filter{})
 		r := h.deliver(limits)

@@ -64,7 +64,7 @@ func (t *Tails) Run(ctx context.Context) {
 			failures = 1
 		}
 		t.log.Warn("listening for the stream ended and begins again", "failures", failures, "error", err)
-		if sleep(ctx, recovery.wait(failures, 0)) != nil {
+		if sleep(ctx, recovery.Wait(failures, 0)) != nil {
 			return
 		}
 	}
@@ -183,5 +183,5 @@ func pauseAfter(failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
-	return recovery.wait(failures, 0)
+	return recovery.Wait(failures, 0)
 }

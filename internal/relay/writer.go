@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/feed"
 )
@@ -23,7 +24,7 @@ const (
 )
 
 // recovery paces what is tried again after a failure.
-var recovery = Backoff{First: 50 * time.Millisecond, Last: 5 * time.Second}
+var recovery = attempt.Backoff{First: 50 * time.Millisecond, Last: 5 * time.Second}
 
 // writer appends to the stream of one home what the feed hands over, for as long as a lease lasts.
 type writer struct {
@@ -54,7 +55,7 @@ func (w *writer) run(ctx context.Context) error {
 		failures++
 		w.metrics.restarted(w.lease.Home, err)
 		w.log.Warn("the feed ended and starts again", "home", w.lease.Home, "failures", failures, "error", err)
-		if err := sleep(ctx, recovery.wait(failures, 0)); err != nil {
+		if err := sleep(ctx, recovery.Wait(failures, 0)); err != nil {
 			return err
 		}
 	}
@@ -119,7 +120,7 @@ func (w *writer) append(ctx context.Context, changes []event.Change, cursor even
 			return err
 		}
 		w.log.Warn("an append failed and is repeated", "home", w.lease.Home, "changes", len(changes), "failures", failures, "error", err)
-		if err := sleep(ctx, recovery.wait(failures, 0)); err != nil {
+		if err := sleep(ctx, recovery.Wait(failures, 0)); err != nil {
 			return err
 		}
 	}

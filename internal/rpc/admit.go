@@ -52,7 +52,7 @@ func inadmissible(r *http.Request) error {
 }
 
 func inadmissibleQuery(u *url.URL) error {
-	if !strings.HasPrefix(u.Path, ours) {
+	if !isOurs(u.Path) {
 		return nil
 	}
 	query, err := url.ParseQuery(u.RawQuery)
@@ -69,8 +69,15 @@ func inadmissibleQuery(u *url.URL) error {
 	return nil
 }
 
-// ours is the beginning of all procedures of the ledger. All of them take one message.
-const ours = "/meridian.ledger.v1."
+// The beginnings of all procedures of the ledger and of payments. All of them take one message.
+const (
+	ours         = "/meridian.ledger.v1."
+	oursPayments = "/meridian.payments.v1."
+)
+
+func isOurs(path string) bool {
+	return strings.HasPrefix(path, ours) || strings.HasPrefix(path, oursPayments)
+}
 
 // frames follows the envelopes of gRPC: a flag, four bytes of length, the message.
 type frames struct {
@@ -87,7 +94,7 @@ func framesOf(r *http.Request) *frames {
 		return nil
 	}
 	encoding := r.Header.Get("Grpc-Encoding")
-	return &frames{compressed: encoding != "" && encoding != "identity", single: strings.HasPrefix(r.URL.Path, ours)}
+	return &frames{compressed: encoding != "" && encoding != "identity", single: isOurs(r.URL.Path)}
 }
 
 // see takes the bytes that were read and returns what is wrong with them.

@@ -24,8 +24,10 @@ import (
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
+	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
 )
 
 // Options of a handler. The zero value works.
@@ -48,6 +50,10 @@ type Options struct {
 	Tails    Tails
 	RegionOf func(id.Home) (region string, ok bool) // as events name it; nil: they do not
 	CDC      *CDC                                   // the endpoint of changefeeds; nil: there is none
+
+	// Payment providers. Where one is nil, there are no callbacks, or ProviderService is unimplemented.
+	Callbacks http.Handler // takes what provider.Takes says
+	Providers provider.Service
 }
 
 // NewHandler mounts the services, the small contract of wallets, health, readiness, metrics and reflection.
@@ -74,6 +80,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
+	mux.Handle(paymentsv1connect.NewProviderServiceHandler(newProviders(o), common...))
 	(&health{ready: o.Ready}).handle(mux, common...)
 	reflector := grpcreflect.NewStaticReflector(append(services(), healthName)...)
 	for _, mount := range []func(*grpcreflect.Reflector, ...connect.HandlerOption) (string, http.Handler){
@@ -87,13 +94,27 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
-	return browsers(o.AllowedOrigins, withCDC(o.CDC, o.Log, aliases(admitted(mux))))
+	return browsers(o.AllowedOrigins, withCDC(o.CDC, o.Log, withCallbacks(o.Callbacks, aliases(admitted(mux)))))
+}
+
+// withCallbacks puts the endpoint of providers in front of a handler: they speak HTTP of their own kind, which is no call.
+func withCallbacks(callbacks, next http.Handler) http.Handler {
+	if callbacks == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if provider.Takes(r) {
+			callbacks.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func services() []string {
 	return []string{
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
-		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName,
+		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName,
 	}
 }
 

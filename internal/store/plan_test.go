@@ -132,6 +132,20 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlPurgeLastTransactions":    {sqlPurgeLastTransactions, writer, searched, part, []any{"eu", "brand", 1}},
 
 		"sqlSelectDelivery": {sqlSelectDelivery, reader, "delivery_pkey", "home subscription_id position", []any{"eu", "s", 7}},
+		"sqlInsertCallbacks": {sqlInsertCallbacks, writer, "", "", []any{
+			"eu", someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someTimes, someTimes,
+			[][]byte{{1}},
+			someTexts, someTexts,
+			[][]byte{{1}},
+			someTexts, someTexts, someTexts,
+		}},
+		"sqlLookupMeanings": {sqlLookupMeanings, writer, "callback_pkey", "home ledger_id provider provider_event_id", []any{someTexts, someTexts, someTexts, someTexts}},
+		"sqlSettleCallbacks": {sqlSettleCallbacks, writer, "callback_pkey", "home ledger_id provider provider_event_id", []any{
+			someTexts, someTexts, someTexts, someTexts, someTexts, someTexts, someNumbers, someTimes, someTexts, someTexts, someTimes,
+		}},
+		"sqlSelectCallback": {sqlSelectCallback, reader, "callback_pkey", "home ledger_id provider provider_event_id", []any{"eu", "brand", "acme", "e"}},
+		"sqlListCallbacks":  {sqlListCallbacks, reader, "callback_pkey", "home ledger_id provider", []any{"eu", "brand", "acme", "e", "", 10}},
+
 		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{
 			"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
 			someTexts, someTexts, someTimes,
@@ -166,6 +180,8 @@ var unplanned = map[string]string{
 	"sqlCancelReplay": fewRows,
 	"sqlSelectDue":    ofOne, "sqlDeleteDeliveries": ofOne, "sqlEventsAt": ofOne,
 	"sqlSelectStanding": byOperators, "sqlListDeliveries": byOperators, "sqlCountDue": byOperators, "sqlRetryDeliveries": byOperators,
+	"sqlOpenCallbacks": "two partial indexes of what is open, which is little", "sqlTallyOpenCallbacks": byOperators, "sqlTallyDeadCallbacks": byOperators,
+	"sqlListDeadCallbacks": byOperators, "sqlReplayCallbacks": byOperators, "sqlDiscardCallbacks": byOperators,
 	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators, "sqlForgetAhead": byOperators,
 }
 

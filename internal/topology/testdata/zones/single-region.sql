@@ -1,6 +1,6 @@
 -- Topology single-region on database meridian, by zone-configurations.
 -- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
--- 17 statements, one at a time, each outside a transaction.
+-- 18 statements, one at a time, each outside a transaction.
 
 -- copies of account stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
@@ -61,6 +61,10 @@ ALTER TABLE "meridian"."public"."search_transaction" CONFIGURE ZONE USING num_re
 -- copies of search_account stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
 ALTER TABLE "meridian"."public"."search_account" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of callback stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."callback" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
 
 -- copies of ledger stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.

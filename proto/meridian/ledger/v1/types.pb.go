@@ -381,6 +381,7 @@ const (
 	Reason_REASON_HOME_NOT_FOUND         Reason = 118
 	Reason_REASON_NOT_YET_SEARCHABLE     Reason = 119
 	Reason_REASON_PLAYER_NOT_FOUND       Reason = 120
+	Reason_REASON_CALLBACK_NOT_FOUND     Reason = 121
 )
 
 // Enum value maps for Reason.
@@ -432,6 +433,7 @@ var (
 		118: "REASON_HOME_NOT_FOUND",
 		119: "REASON_NOT_YET_SEARCHABLE",
 		120: "REASON_PLAYER_NOT_FOUND",
+		121: "REASON_CALLBACK_NOT_FOUND",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -480,6 +482,7 @@ var (
 		"REASON_HOME_NOT_FOUND":         118,
 		"REASON_NOT_YET_SEARCHABLE":     119,
 		"REASON_PLAYER_NOT_FOUND":       120,
+		"REASON_CALLBACK_NOT_FOUND":     121,
 	}
 )
 
@@ -1472,7 +1475,8 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x10HOLD_STATUS_HELD\x10\x01\x12\x19\n" +
 	"\x15HOLD_STATUS_COMMITTED\x10\x02\x12\x1b\n" +
 	"\x17HOLD_STATUS_ROLLED_BACK\x10\x03\x12\x17\n" +
-	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xf7\t\n" +
+	"\x13HOLD_STATUS_EXPIRED\x10\x04*\x96\n" +
+	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cREASON_TRANSACTION_NOT_FOUND\x10\x01\x12\x19\n" +
@@ -1520,7 +1524,8 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x18REASON_RESIDENCY_REFUSED\x10u\x12\x19\n" +
 	"\x15REASON_HOME_NOT_FOUND\x10v\x12\x1d\n" +
 	"\x19REASON_NOT_YET_SEARCHABLE\x10w\x12\x1b\n" +
-	"\x17REASON_PLAYER_NOT_FOUND\x10xBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
+	"\x17REASON_PLAYER_NOT_FOUND\x10x\x12\x1d\n" +
+	"\x19REASON_CALLBACK_NOT_FOUND\x10yBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_meridian_ledger_v1_types_proto_rawDescOnce sync.Once

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/provider"
+	"github.com/meridian-ledger/meridian/internal/relay"
+)
+
+// providers is what a node does for payment providers: it takes their callbacks, applies those of the homes whose lease it has, and lets operators
+// look after what could not be applied.
+type providers struct {
+	intake    http.Handler // nil: no provider is configured
+	operators *provider.Operators
+	workers   *provider.Workers // nil: nothing applies callbacks here
+}
+
+// openProviders reads the file of providers, where there is one. A provider that shows a certificate has the server ask for one.
+func openProviders(file string, svc service, registry prometheus.Registerer, tlsConfig *tls.Config, log *slog.Logger) (*providers, error) {
+	homeOf := func(ctx context.Context, name id.Ledger) (id.Home, error) {
+		l, err := svc.Ledger(ctx, name)
+		return l.Home, err
+	}
+	p := &providers{operators: &provider.Operators{Store: svc.Store, HomeOf: homeOf, Wake: func(id.Home) {}}}
+	if file == "" {
+		return p, nil
+	}
+	config, err := provider.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if config.TLS() {
+		if tlsConfig == nil {
+			return nil, errors.New("--providers: a provider is verified by mtls, and this server has no TLS; name --tls-cert and --tls-key")
+		}
+		tlsConfig.ClientAuth = tls.RequestClientCert // the check of the provider says whether it is the right one
+	}
+	metrics := provider.NewMetrics(registry)
+	if apply := applyCallbacks(svc); apply != nil {
+		p.workers = provider.NewWorkers(provider.WorkerOptions{Store: svc.Store, Apply: apply, Config: config, Metrics: metrics, Log: log})
+		p.operators.Wake = p.workers.Wake
+	}
+	p.intake = provider.NewIntake(provider.IntakeOptions{
+		Config: config, Writer: provider.NewWriter(svc.Store, provider.WriterLimits{}, metrics), HomeOf: homeOf, Stored: p.operators.Wake,
+		Metrics: metrics, Log: log,
+	})
+	log.Info("callbacks of providers are taken", "providers", config.Names(), "applied", p.workers != nil)
+	return p, nil
+}
+
+// applyCallbacks returns what gives an envelope its effect: a step of the payment that it names. Nil where this binary has no lifecycle of payments:
+// callbacks are stored then, and wait.
+func applyCallbacks(service) provider.Apply { return nil }
+
+// runners work on the homes whose lease the node has.
+func (p *providers) runners() []relay.Runner {
+	if p.workers == nil {
+		return nil
+	}
+	return []relay.Runner{p.workers}
+}
