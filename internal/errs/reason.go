@@ -51,6 +51,9 @@ const (
 	ReasonResidencyRefused     Reason = "RESIDENCY_REFUSED"
 	ReasonHomeNotFound         Reason = "HOME_NOT_FOUND"
 	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
+	ReasonReconNotFound        Reason = "RECON_NOT_FOUND"
+	ReasonFourEyes             Reason = "FOUR_EYES"
+	ReasonDecided              Reason = "DECIDED"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -69,6 +72,7 @@ var Failures = []Reason{
 	ReasonContended, ReasonOutcomeUnknown,
 	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
 	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable,
+	ReasonReconNotFound, ReasonFourEyes, ReasonDecided,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -95,6 +99,9 @@ var (
 	ErrResidencyRefused     = New(FailedPrecondition, ReasonResidencyRefused, "events of this home may not leave for that region without a residency grant")
 	ErrHomeNotFound         = New(NotFound, ReasonHomeNotFound, "there is no such home")
 	ErrNotYetSearchable     = New(Unavailable, ReasonNotYetSearchable, "the search model is not that far yet; ask again")
+	ErrReconNotFound        = New(NotFound, ReasonReconNotFound, "there is no such statement, run, result or resolution")
+	ErrFourEyes             = New(PermissionDenied, ReasonFourEyes, "whoever proposes a resolution does not decide about it; somebody else has to")
+	ErrDecided              = New(FailedPrecondition, ReasonDecided, "that is decided already")
 )
 
 // CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
@@ -107,7 +114,7 @@ func CodeOf(r Reason) Code {
 		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
 		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
 		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
-		ErrNotYetSearchable,
+		ErrNotYetSearchable, ErrReconNotFound, ErrFourEyes, ErrDecided,
 	} {
 		if e.Reason == r {
 			return e.Code
