@@ -32,6 +32,7 @@ type Resolution struct {
 	Side       ledger.Side  // of the entry on Account
 	Reference  string       // the provider's
 	Gap        string       // what tells this difference from any other, in every run that finds it
+	Effective  time.Time    // of the adjustment: the date of what it closes, so that the next comparison finds it there
 	ProposedAt time.Time
 	Decisions  []Decision // the oldest first, refused attempts among them
 }
@@ -122,7 +123,7 @@ func (s *Service) Propose(ctx context.Context, p Proposal) (Resolution, error) {
 	}
 	r := Resolution{
 		Run: p.Run, Result: p.Result, Proposer: p.Actor, Reason: p.Reason, Attachment: p.Attachment, Account: p.Account, Counter: p.Counter,
-		Asset: one.Asset, Difference: one.Difference, Reference: one.Reference, Gap: gap(run.Provider, one), ProposedAt: s.now().UTC().Truncate(time.Microsecond),
+		Asset: one.Asset, Difference: one.Difference, Reference: one.Reference, Gap: gap(run.Provider, one), Effective: one.date(), ProposedAt: s.now().UTC().Truncate(time.Microsecond),
 	}
 	if r.Side = run.Rules.positive; r.Difference.Sign() < 0 {
 		r.Side = ledger.Debit + ledger.Credit - r.Side
@@ -212,7 +213,7 @@ func (s *Service) approve(ctx context.Context, l ledger.Ledger, r Resolution, ac
 func (r Resolution) command(l ledger.Ledger, d Decision) ledger.Command {
 	c := ledger.Command{
 		Kind: ledger.KindDebit, Ledger: l.ID, Key: d.Key, Account: r.Account, Counter: r.Counter, Reason: "adjustment", Reference: r.Reference,
-		Amount: &ledger.Money{Minor: r.Difference.Abs(), Asset: r.Asset},
+		Amount: &ledger.Money{Minor: r.Difference.Abs(), Asset: r.Asset}, EffectiveAt: r.Effective,
 		Metadata: ledger.Metadata{
 			"recon_resolution": r.ID.String(), "recon_run": r.Run.String(), "recon_result": strconv.FormatInt(r.Result, 10), "proposer": r.Proposer,
 			"approver": d.Actor, "reason": r.Reason, "attachment_sha256": hex.EncodeToString(r.Attachment[:]),

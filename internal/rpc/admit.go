@@ -69,8 +69,8 @@ func inadmissibleQuery(u *url.URL) error {
 	return nil
 }
 
-// ours is the beginning of all procedures of the ledger. All of them take one message.
-const ours = "/meridian.ledger.v1."
+// ours is the beginning of all procedures of the ledger and of payments. All of them take one message.
+const ours = "/meridian."
 
 // frames follows the envelopes of gRPC: a flag, four bytes of length, the message.
 type frames struct {

@@ -24,8 +24,10 @@ import (
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
+	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
 )
 
 // Options of a handler. The zero value works.
@@ -33,6 +35,7 @@ type Options struct {
 	DefaultLedger  id.Ledger                   // of requests that name none
 	Homes          []id.Home                   // in which ledgers may be created; none: in all
 	Search         *search.Service             // answers SearchTransactions
+	Recon          *recon.Service              // answers ReconService; nil: that is unimplemented
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
@@ -72,6 +75,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewTransactionServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewQueryServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
+	mux.Handle(paymentsv1connect.NewReconServiceHandler(reconciler{h, o.Recon}, common...))
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
 	(&health{ready: o.Ready}).handle(mux, common...)
@@ -93,7 +97,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 func services() []string {
 	return []string{
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
-		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName,
+		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ReconServiceName,
 	}
 }
 

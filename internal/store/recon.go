@@ -310,7 +310,9 @@ func (s *Store) queryRuns(ctx context.Context, sql string, args ...any) ([]recon
 		if one.Rules, err = recon.ParseRules("rules of run "+r.ID.String(), []byte(rules)); err != nil {
 			return err
 		}
-		return errors.Join(json.Unmarshal(statements, &one.Statements), json.Unmarshal(totals, &one.Totals))
+		found = append(found, one)
+		last := &found[len(found)-1]
+		return errors.Join(json.Unmarshal(statements, &last.Statements), json.Unmarshal(totals, &last.Totals))
 	})
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read runs of reconciliation: %w", err))

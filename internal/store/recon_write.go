@@ -173,15 +173,15 @@ func (s *Store) EndRun(ctx context.Context, l ledger.Ledger, r recon.Run) error 
 
 const sqlInsertResolution = `
 INSERT INTO recon_resolution (home, ledger_id, id, run_id, result, proposer, reason, attachment_hash, account, counter, asset, difference, side, reference,
-    gap, proposed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::decimal, $13, $14, $15, $16)
+    gap, effective_at, proposed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::decimal, $13, $14, $15, $16, $17)
 ON CONFLICT (home, ledger_id, id) DO NOTHING`
 
 // Propose implements recon.Store.
 func (s *Store) Propose(ctx context.Context, l ledger.Ledger, r recon.Resolution) error {
 	err := s.db.Write(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, sqlInsertResolution, l.Home, l.ID, [16]byte(r.ID.Transaction), [16]byte(r.Run.Transaction), r.Result, r.Proposer, r.Reason,
-			r.Attachment[:], r.Account, r.Counter, r.Asset, r.Difference.String(), r.Side.String(), r.Reference, r.Gap, r.ProposedAt)
+			r.Attachment[:], r.Account, r.Counter, r.Asset, r.Difference.String(), r.Side.String(), r.Reference, r.Gap, r.Effective, r.ProposedAt)
 		return err
 	})
 	if err != nil {
@@ -191,7 +191,7 @@ func (s *Store) Propose(ctx context.Context, l ledger.Ledger, r recon.Resolution
 }
 
 const resolutionReading = `r.id, r.run_id, r.result, r.proposer, r.reason, r.attachment_hash, r.account, r.counter, r.asset, r.difference::text, r.side,
-    r.reference, r.gap, r.proposed_at, COALESCE(d.actor, ''), COALESCE(d.decided, ''), COALESCE(d.why, ''), COALESCE(d.adjustment_key, ''),
+    r.reference, r.gap, r.effective_at, r.proposed_at, COALESCE(d.actor, ''), COALESCE(d.decided, ''), COALESCE(d.why, ''), COALESCE(d.adjustment_key, ''),
     d.transaction_id, d.decided_at`
 
 const sqlSelectResolution = `
@@ -237,11 +237,11 @@ func (s *Store) queryResolutions(ctx context.Context, sql string, args ...any) (
 	var at *time.Time
 	_, err := pgx.ForEachRow(rows, []any{
 		(*[16]byte)(&r.ID.Transaction), (*[16]byte)(&r.Run.Transaction), &r.Result, &r.Proposer, &r.Reason, &hash, &r.Account, &r.Counter, &r.Asset,
-		into(&r.Difference), &side, &r.Reference, &r.Gap, &r.ProposedAt, &d.Actor, &d.Decided, &d.Why, &d.Key, &transaction, &at,
+		into(&r.Difference), &side, &r.Reference, &r.Gap, &r.Effective, &r.ProposedAt, &d.Actor, &d.Decided, &d.Why, &d.Key, &transaction, &at,
 	}, func() error {
 		if n := len(found); n == 0 || found[n-1].ID != r.ID {
 			one := r
-			one.Attachment, one.ProposedAt = [32]byte(hash), r.ProposedAt.UTC()
+			one.Attachment, one.Effective, one.ProposedAt = [32]byte(hash), r.Effective.UTC(), r.ProposedAt.UTC()
 			if err := one.Side.UnmarshalText([]byte(side)); err != nil {
 				return err
 			}

@@ -114,6 +114,7 @@ CREATE TABLE IF NOT EXISTS recon_resolution (
     side            TEXT           NOT NULL CHECK (side IN ('debit', 'credit')),
     reference       TEXT           NOT NULL,
     gap             TEXT           NOT NULL,
+    effective_at    TIMESTAMPTZ    NOT NULL,
     proposed_at     TIMESTAMPTZ    NOT NULL,
     PRIMARY KEY (home, ledger_id, id),
     UNIQUE (home, ledger_id, id, proposer)
