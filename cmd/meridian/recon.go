@@ -17,9 +17,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/recon"
+	"github.com/meridian-ledger/meridian/internal/recon/statement"
+	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
 func reconCommand() *cobra.Command {
@@ -84,21 +85,25 @@ all: first every line is looked at, and what is wrong is named by its line. The 
   meridian recon import --ledger brand-eu --provider bank --format camt --reference account_servicer_reference camt053.xml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file := recon.File{Ledger: id.Ledger(f.ledger), Provider: provider, Name: args[0], Format: recon.Format(format), MapName: mapping}
+			file := statement.File{Ledger: id.Ledger(f.ledger), Provider: provider, Name: args[0], Format: statement.Format(format), MapName: mapping}
 			if file.Format == "" {
 				file.Format = formatOf(args[0])
 			}
-			if file.Reference = recon.CamtReference(reference); !slices.Contains(recon.CamtReferences, file.Reference) {
+			if file.Reference = statement.CamtReference(reference); !slices.Contains(statement.CamtReferences, file.Reference) {
 				return fmt.Errorf("--reference %s: want end_to_end_id, account_servicer_reference, transaction_id or instruction_id", reference)
 			}
-			if file.Format != recon.FormatCamt {
+			if file.Format != statement.Camt {
 				if mapping == "" {
 					return fmt.Errorf("a statement in %s needs --map", file.Format)
 				}
 				var err error
-				if file.Mapping, err = importer.ReadFile(mapping); err != nil {
+				if file.Mapping, err = yamltree.ReadFile(mapping); err != nil {
 					return err
 				}
+			}
+			source, err := file.Source()
+			if err != nil {
+				return err
 			}
 			content, done, err := rereadable(cmd.Context(), args[0], cmd.InOrStdin())
 			if err != nil {
@@ -112,7 +117,7 @@ all: first every line is looked at, and what is wrong is named by its line. The 
 				}
 			}
 			return f.with(cmd.Context(), func(s *recon.Service, _ ledger.Ledger) error {
-				st, there, err := s.Import(cmd.Context(), file, content, progress)
+				st, there, err := s.Import(cmd.Context(), source, content, progress)
 				if progress != nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "\r%48s\r", "")
 				}
@@ -127,21 +132,21 @@ all: first every line is looked at, and what is wrong is named by its line. The 
 	cmd.Flags().StringVar(&provider, "provider", "", "whose statement it is")
 	cmd.Flags().StringVar(&format, "format", "", "csv, jsonl or camt; left out: by the end of the name")
 	cmd.Flags().StringVar(&mapping, "map", "", "mapping file, of csv and jsonl")
-	cmd.Flags().StringVar(&reference, "reference", string(recon.EndToEnd), "what is the provider's reference in a camt file")
+	cmd.Flags().StringVar(&reference, "reference", string(statement.EndToEnd), "what is the provider's reference in a camt file")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "no progress")
 	jsonFlag(cmd, &f.asJSON)
 	_ = cmd.MarkFlagRequired("provider")
 	return cmd
 }
 
-func formatOf(name string) recon.Format {
+func formatOf(name string) statement.Format {
 	switch filepath.Ext(name) {
 	case ".xml":
-		return recon.FormatCamt
+		return statement.Camt
 	case ".jsonl", ".ndjson", ".json":
-		return recon.FormatJSONL
+		return statement.JSONL
 	}
-	return recon.FormatCSV
+	return statement.CSV
 }
 
 // rereadable opens a file that is read twice. What can not be, a pipe say, is copied to a temporary file first.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -55,25 +54,11 @@ var lineKind = yamltree.Kind{Noun: "mapping", Fields: "name, reference, date, am
 
 // LoadLineMapping reads the mapping file at path.
 func LoadLineMapping(path string) (LineMapping, error) {
-	data, err := ReadFile(path)
+	data, err := yamltree.ReadFile(path)
 	if err != nil {
 		return LineMapping{}, err
 	}
 	return ParseLineMapping(path, data)
-}
-
-// ReadFile reads a file of rules that a person wrote: one byte more than a parser takes at most, so that an endless one is refused by its size.
-func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("read mapping: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read mapping %s: %w", path, err)
-	}
-	return data, nil
 }
 
 // ParseLineMapping reads a mapping of statements as ParseMapping reads one of imports: all that is wrong comes back at once, a line each.

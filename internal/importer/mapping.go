@@ -103,7 +103,7 @@ func (m Mapping) Asset() (money.Asset, bool) { return m.asset.constant, m.asset.
 
 // LoadMapping reads the mapping file at path.
 func LoadMapping(path string) (Mapping, error) {
-	data, err := ReadFile(path)
+	data, err := yamltree.ReadFile(path)
 	if err != nil {
 		return Mapping{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/money"
 )
 
@@ -40,7 +39,7 @@ func snapshot(t testing.TB) Snapshot {
 
 // there is a line dated a number of days into the period.
 func there(reference string, minor int64, days int) Line {
-	return Line{Line: importer.Line{Reference: reference, Asset: euro, Amount: money.FromInt64(minor), Date: start.AddDate(0, 0, days)}}
+	return Line{Reference: reference, Asset: euro, Amount: money.FromInt64(minor), Date: start.AddDate(0, 0, days)}
 }
 
 // here is a movement.

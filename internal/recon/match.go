@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -515,4 +516,13 @@ func evidence(facts ...any) json.RawMessage {
 	}
 	b, _ := json.Marshal(m) // texts and integers always marshal
 	return b
+}
+
+// clip keeps a hostile text out of an error in full length.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }

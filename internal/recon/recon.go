@@ -6,8 +6,9 @@
 // streams in the order of references, and on the journal being append-only: a snapshot is the journal up to an instant that is long enough ago
 // for everything recorded before it to be there.
 //
-// Read match.go for how lines and books meet, rules.go for what people may say about it, statement.go and camt.go for what is read, run.go for a
-// run from its snapshot to its totals, and resolve.go for how a difference is closed. Package store has the tables.
+// Read match.go for how lines and books meet, rules.go for what people may say about it, statement.go for what is imported, run.go for a
+// run from its snapshot to its totals, and resolve.go for how a difference is closed. Package statement reads files, package
+// store has the tables.
 package recon
 
 import (
@@ -19,7 +20,6 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 )
@@ -33,9 +33,16 @@ type (
 
 // Line is one movement as a provider tells it.
 type Line struct {
-	importer.Line
 	Statement StatementID
-	Number    int64 // in its statement, from 1
+	Number    int64  // in its statement, from 1
+	At        int    // physical line of the file on which it begins, from 1
+	ID        string // what tells the provider's lines apart; may be empty
+	Reference string // the provider's reference; may be empty
+	Kind      string
+	Asset     money.Asset
+	Amount    money.Amount // signed: what comes to us is positive
+	Date      time.Time
+	Pending   bool // not final: it comes again when it is
 }
 
 // State is what became of a transaction in the books.

@@ -12,7 +12,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/yamltree"
@@ -50,7 +49,7 @@ const maxDays = 366
 
 // LoadRules reads the file at path.
 func LoadRules(path string) (Rules, error) {
-	data, err := importer.ReadFile(path)
+	data, err := yamltree.ReadFile(path)
 	if err != nil {
 		return Rules{}, err
 	}

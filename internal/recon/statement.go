@@ -3,7 +3,6 @@ package recon
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,62 +12,29 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
 )
 
-// Format is how a statement is written.
-type Format string
-
-// The formats. Those besides camt are read by a mapping.
-const (
-	FormatCSV   Format = "csv"
-	FormatJSONL Format = "jsonl"
-	FormatCamt  Format = "camt"
-)
-
-// File is a statement to import, less its content.
-type File struct {
-	Ledger    id.Ledger
-	Provider  string
-	Name      string // what errors call it
-	Format    Format
-	Mapping   []byte        // of csv and jsonl: the text of a mapping, see importer.ParseLineMapping
-	MapName   string        // what errors call that
-	Reference CamtReference // of camt; left out: EndToEnd
+// Source is a statement to import, less its content.
+type Source struct {
+	Ledger   id.Ledger
+	Provider string
+	Name     string // what errors call the file
+	Reading  string // how it is read, in words that are the same for the same lines
+	// Lines reads it. A line that is wrong comes as an error that names it, and others follow.
+	Lines func(in io.Reader, assets []money.Asset) iter.Seq2[Line, error]
 }
 
 // maxReports is how many lines that are wrong are named.
 const maxReports = 20
-
-// reader returns what reads the lines of a file, and how they are read in words that never change.
-func (f File) reader(l ledger.Ledger) (read func(io.Reader) iter.Seq2[importer.Line, error], reading string, err error) {
-	switch f.Format {
-	case FormatCSV, FormatJSONL:
-		m, err := importer.ParseLineMapping(f.MapName, f.Mapping)
-		if err != nil {
-			return nil, "", errs.Invalid("mapping", err.Error())
-		}
-		sum := sha256.Sum256(f.Mapping)
-		return func(in io.Reader) iter.Seq2[importer.Line, error] {
-			return m.Lines(f.Name, in, importer.Syntax(f.Format), l.Assets)
-		}, string(f.Format) + ":" + hex.EncodeToString(sum[:]), nil
-	case FormatCamt:
-		prefer := f.Reference
-		if prefer == "" {
-			prefer = EndToEnd
-		}
-		return func(in io.Reader) iter.Seq2[importer.Line, error] { return CamtLines(f.Name, in, prefer, l.Assets) }, "camt:" + string(prefer), nil
-	}
-	return nil, "", errs.Invalid("format", "write csv, jsonl or camt")
-}
 
 // Import reads a statement twice: first to see that every line of it is right, then to write them. So a file that is wrong leaves nothing behind,
 // memory stays bounded however long it is, and an import that was interrupted goes on when it is called again. The same file of the same provider
 // by the same mapping is imported once: then there is true. progress, unless nil, hears of lines read and written, every few thousand.
 //
 // The error names each line that is wrong, up to 20 of them, and is of errs.InvalidArgument.
-func (s *Service) Import(ctx context.Context, f File, in io.ReadSeeker, progress func(read, written int64)) (st Statement, there bool, err error) {
+func (s *Service) Import(ctx context.Context, f Source, in io.ReadSeeker, progress func(read, written int64)) (st Statement, there bool, err error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
@@ -79,15 +45,12 @@ func (s *Service) Import(ctx context.Context, f File, in io.ReadSeeker, progress
 	if err != nil {
 		return Statement{}, false, err
 	}
-	read, reading, err := f.reader(l)
-	if err != nil {
-		return Statement{}, false, err
-	}
-	st = Statement{Ledger: l.ID, Provider: f.Provider, File: baseName(f.Name), Reading: reading}
+	read := func(in io.Reader) iter.Seq2[Line, error] { return f.Lines(in, l.Assets) }
+	st = Statement{Ledger: l.ID, Provider: f.Provider, File: baseName(f.Name), Reading: f.Reading}
 	if err := st.examine(ctx, in, read, func(n int64) { progress(n, 0) }); err != nil {
 		return Statement{}, false, err
 	}
-	st.ID = StatementID{derive("statement", string(l.ID), f.Provider, string(st.FileHash[:]), reading)}
+	st.ID = StatementID{derive("statement", string(l.ID), f.Provider, string(st.FileHash[:]), f.Reading)}
 	switch stored, err := s.store.Statement(ctx, l, st.ID); {
 	case err == nil:
 		return stored, true, nil
@@ -114,7 +77,7 @@ func (s *Service) Import(ctx context.Context, f File, in io.ReadSeeker, progress
 }
 
 // examine reads the file for its hash, its days, and what is wrong with it.
-func (st *Statement) examine(ctx context.Context, in io.Reader, read func(io.Reader) iter.Seq2[importer.Line, error], progress func(int64)) error {
+func (st *Statement) examine(ctx context.Context, in io.Reader, read func(io.Reader) iter.Seq2[Line, error], progress func(int64)) error {
 	hash := sha256.New()
 	var wrong []error
 	for line, err := range read(io.TeeReader(in, hash)) {
@@ -160,7 +123,7 @@ const (
 	progressEvery = 10_000
 )
 
-func (s *Service) write(ctx context.Context, l ledger.Ledger, st Statement, lines iter.Seq2[importer.Line, error], progress func(read, written int64)) error {
+func (s *Service) write(ctx context.Context, l ledger.Ledger, st Statement, lines iter.Seq2[Line, error], progress func(read, written int64)) error {
 	batch := make([]Line, 0, batchRows)
 	written := int64(0)
 	flush := func() error {
@@ -180,7 +143,8 @@ func (s *Service) write(ctx context.Context, l ledger.Ledger, st Statement, line
 			return errs.Invalid("file", fmt.Sprintf("the file changed while it was read; import it again: %v", err))
 		}
 		number++
-		batch = append(batch, Line{Line: line, Statement: st.ID, Number: number})
+		line.Statement, line.Number = st.ID, number
+		batch = append(batch, line)
 		if len(batch) == batchRows {
 			if err := flush(); err != nil {
 				return err

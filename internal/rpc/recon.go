@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/recon"
+	"github.com/meridian-ledger/meridian/internal/recon/statement"
 	paymentsv1 "github.com/meridian-ledger/meridian/proto/meridian/payments/v1"
 )
 
@@ -32,10 +33,10 @@ func (h reconciler) parserFor(ctx context.Context, header http.Header) *parser {
 	return p
 }
 
-var formats = map[paymentsv1.StatementFormat]recon.Format{
-	paymentsv1.StatementFormat_STATEMENT_FORMAT_CSV:   recon.FormatCSV,
-	paymentsv1.StatementFormat_STATEMENT_FORMAT_JSONL: recon.FormatJSONL,
-	paymentsv1.StatementFormat_STATEMENT_FORMAT_CAMT:  recon.FormatCamt,
+var formats = map[paymentsv1.StatementFormat]statement.Format{
+	paymentsv1.StatementFormat_STATEMENT_FORMAT_CSV:   statement.CSV,
+	paymentsv1.StatementFormat_STATEMENT_FORMAT_JSONL: statement.JSONL,
+	paymentsv1.StatementFormat_STATEMENT_FORMAT_CAMT:  statement.Camt,
 }
 
 // ImportStatement implements ReconService.
@@ -43,7 +44,7 @@ func (h reconciler) ImportStatement(
 	ctx context.Context, r *connect.Request[paymentsv1.ImportStatementRequest],
 ) (*connect.Response[paymentsv1.ImportStatementResponse], error) {
 	p, m := h.parserFor(ctx, r.Header()), r.Msg
-	f := recon.File{
+	f := statement.File{
 		Ledger: p.ledger("ledger", m.GetLedger()), Provider: m.GetProvider(), Name: m.GetFileName(), Mapping: []byte(m.GetMapping()), MapName: "mapping",
 	}
 	if f.Name == "" {
@@ -54,13 +55,17 @@ func (h reconciler) ImportStatement(
 	if f.Format, known = formats[m.GetFormat()]; !known {
 		p.fail("format", "STATEMENT_FORMAT_CSV, STATEMENT_FORMAT_JSONL or STATEMENT_FORMAT_CAMT")
 	}
-	if f.Reference = recon.CamtReference(m.GetReference()); f.Reference != "" && !slices.Contains(recon.CamtReferences, f.Reference) {
+	if f.Reference = statement.CamtReference(m.GetReference()); f.Reference != "" && !slices.Contains(statement.CamtReferences, f.Reference) {
 		p.fail("reference", "end_to_end_id, account_servicer_reference, transaction_id or instruction_id")
 	}
 	if p.err != nil {
 		return nil, p.err
 	}
-	st, there, err := h.recon.Import(ctx, f, bytes.NewReader(m.GetContent()), nil)
+	source, err := f.Source()
+	if err != nil {
+		return nil, err
+	}
+	st, there, err := h.recon.Import(ctx, source, bytes.NewReader(m.GetContent()), nil)
 	if err != nil {
 		return nil, err
 	}

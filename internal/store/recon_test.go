@@ -19,6 +19,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/recon"
+	"github.com/meridian-ledger/meridian/internal/recon/statement"
 	"github.com/meridian-ledger/meridian/internal/store"
 )
 
@@ -107,8 +108,8 @@ func (r *reconciling) statement(rows ...string) []byte {
 
 func (r *reconciling) load(t *testing.T, content []byte) (recon.Statement, bool) {
 	t.Helper()
-	f := recon.File{Ledger: "brand", Provider: "psp", Name: "day.csv", Format: recon.FormatCSV, Mapping: []byte(reconMapping), MapName: "map.yaml"}
-	st, there, err := r.service.Import(t.Context(), f, bytes.NewReader(content), nil)
+	f := statement.File{Ledger: "brand", Provider: "psp", Name: "day.csv", Format: statement.CSV, Mapping: []byte(reconMapping), MapName: "map.yaml"}
+	st, there, err := r.service.Import(t.Context(), source(t, f), bytes.NewReader(content), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,9 +257,9 @@ func TestRecon_AnInterruptedRunIsBegunAnew(t *testing.T) {
 func TestRecon_ABrokenStatementLeavesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		r := newReconciling(t, d)
-		f := recon.File{Ledger: "brand", Provider: "psp", Name: "day.csv", Format: recon.FormatCSV, Mapping: []byte(reconMapping), MapName: "map.yaml"}
+		f := statement.File{Ledger: "brand", Provider: "psp", Name: "day.csv", Format: statement.CSV, Mapping: []byte(reconMapping), MapName: "map.yaml"}
 		content := "id,reference,day,currency,amount,status\n1,a,2026-11-01,EUR,1.00,\n2,b,2026-11-32,EUR,1.00,\n3,c,2026-11-01,EUR,1.001,\n4,d,2026-11-01,USD,1,\n"
-		_, _, err := r.service.Import(t.Context(), f, strings.NewReader(content), nil)
+		_, _, err := r.service.Import(t.Context(), source(t, f), strings.NewReader(content), nil)
 		for _, want := range []string{"day.csv:3: date:", "day.csv:4: amount:", "day.csv:5: asset:"} {
 			if !errors.Is(err, errs.Invalid("", "")) || !strings.Contains(err.Error(), want) {
 				t.Errorf("the error is %v, want %s", err, want)
@@ -378,4 +379,13 @@ func TestRecon_TheTablesKeepFourEyes(t *testing.T) {
 			}
 		}
 	})
+}
+
+func source(t *testing.T, f statement.File) recon.Source {
+	t.Helper()
+	s, err := f.Source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

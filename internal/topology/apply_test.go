@@ -108,7 +108,7 @@ func TestApply_MayBeRunAgainAfterItStopped(t *testing.T) {
 	c := newCluster("us-east1", "europe-west1", "asia-northeast1")
 	c.broken = `"entry" SET LOCALITY`
 	err := topology.Apply(t.Context(), c, "meridian", nil)
-	if !errors.Is(err, errBroken) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "statement 15 of 58 (each row of entry") {
+	if !errors.Is(err, errBroken) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "statement 15 of 82 (each row of entry") {
 		t.Fatalf("a lost connection in the middle is reported as: %v", err)
 	}
 	c.broken, c.ran = "", nil

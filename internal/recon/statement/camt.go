@@ -1,4 +1,4 @@
-package recon
+package statement
 
 import (
 	"encoding/xml"
@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meridian-ledger/meridian/internal/importer"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/recon"
 )
 
 // The versions of ISO 20022 camt.053 that are read: between them the status moved into an element of its own, and transaction details got an
@@ -80,7 +80,7 @@ type camtEntry struct {
 	status           camtStatus
 	booked, value    camtDate
 	servicer         string
-	line             importer.Line // what its details share
+	line             recon.Line // what its details share
 	details          int
 	first            *camtDetail
 	detailed, signed money.Amount
@@ -93,7 +93,7 @@ type camt struct {
 	assets []money.Asset
 	source *meter
 	xml    *xml.Decoder
-	yield  func(importer.Line, error) bool
+	yield  func(recon.Line, error) bool
 }
 
 // errStop says that whoever ranges over the lines has enough.
@@ -102,14 +102,14 @@ var errStop = errors.New("enough")
 // CamtLines reads a camt.053.001.02 or 08: a line for each transaction of each entry, or for the entry where it has no details or one. It is held
 // against itself: details have to add up to their entry. Errors name file and line; what follows an error of an entry is read, what follows one
 // of XML is not. What is held in memory is one entry less its details, and two of those.
-func CamtLines(file string, in io.Reader, prefer CamtReference, assets []money.Asset) iter.Seq2[importer.Line, error] {
-	return func(yield func(importer.Line, error) bool) {
+func CamtLines(file string, in io.Reader, prefer CamtReference, assets []money.Asset) iter.Seq2[recon.Line, error] {
+	return func(yield func(recon.Line, error) bool) {
 		source := &meter{in: in}
 		c := &camt{file: file, prefer: prefer, assets: assets, source: source, xml: xml.NewDecoder(source), yield: yield}
 		err := c.document()
 		if err != nil && !errors.Is(err, errStop) {
 			at, _ := c.xml.InputPos()
-			yield(importer.Line{}, c.broken(at, err))
+			yield(recon.Line{}, c.broken(at, err))
 		}
 	}
 }
@@ -423,7 +423,7 @@ func (c *camt) references(e *camtEntry, d *camtDetail) (reference, identity stri
 }
 
 // hand yields a line whose texts can be stored.
-func (c *camt) hand(line importer.Line) error {
+func (c *camt) hand(line recon.Line) error {
 	for _, text := range []string{line.Reference, line.ID} {
 		if err := ledger.ValidateText("reference", text); err != nil {
 			return fmt.Errorf("reference %q is too long or no text; at most %d printable characters", clip(text), ledger.MaxText)
@@ -437,7 +437,7 @@ func (c *camt) hand(line importer.Line) error {
 
 // say yields what is wrong in a line.
 func (c *camt) say(at int, err error) error {
-	if !c.yield(importer.Line{At: at}, fmt.Errorf("%s:%d: %w", c.file, at, err)) {
+	if !c.yield(recon.Line{At: at}, fmt.Errorf("%s:%d: %w", c.file, at, err)) {
 		return errStop
 	}
 	return nil
