@@ -52,7 +52,7 @@ func inadmissible(r *http.Request) error {
 }
 
 func inadmissibleQuery(u *url.URL) error {
-	if !strings.HasPrefix(u.Path, ours) {
+	if !strings.HasPrefix(u.Path, everyOurs) {
 		return nil
 	}
 	query, err := url.ParseQuery(u.RawQuery)
@@ -69,8 +69,11 @@ func inadmissibleQuery(u *url.URL) error {
 	return nil
 }
 
-// ours is the beginning of all procedures of the ledger and of payments. All of them take one message.
-const ours = "/meridian."
+// ours is the beginning of all procedures of the ledger, everyOurs that of those of payments as well. All of them take one message.
+const (
+	ours      = "/meridian.ledger.v1."
+	everyOurs = "/meridian."
+)
 
 // frames follows the envelopes of gRPC: a flag, four bytes of length, the message.
 type frames struct {
@@ -87,7 +90,7 @@ func framesOf(r *http.Request) *frames {
 		return nil
 	}
 	encoding := r.Header.Get("Grpc-Encoding")
-	return &frames{compressed: encoding != "" && encoding != "identity", single: strings.HasPrefix(r.URL.Path, ours)}
+	return &frames{compressed: encoding != "" && encoding != "identity", single: strings.HasPrefix(r.URL.Path, everyOurs)}
 }
 
 // see takes the bytes that were read and returns what is wrong with them.
