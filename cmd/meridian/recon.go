@@ -369,8 +369,8 @@ func reconProposeCommand() *cobra.Command {
 		Short: "Propose an adjustment that closes a difference",
 		Long: `Propose to close the difference of a result by a movement of exactly its amount, between an account of the provider and another one. Somebody else has to
 approve it. The attachment is the document that supports it: its SHA-256 is kept, and stands in the audit trail.`,
-		Example: `  meridian recon propose --ledger brand-eu latest --result 7 --actor alice --reason "paid in by hand, ticket 42" --attachment ticket.pdf \
-    --account psp:clearing:eur --counter suspense:eur`,
+		Example: "  meridian recon propose --ledger brand-eu latest --result 7 --actor alice --reason ticket-42 --attachment ticket.pdf " +
+			"--account psp:clearing:eur --counter suspense:eur",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
@@ -472,7 +472,7 @@ func reconRejectCommand() *cobra.Command {
 		Use:     "reject RESOLUTION",
 		Short:   "Reject an adjustment that somebody else proposed",
 		Long:    "Reject a proposal for good; another one may follow.",
-		Example: `  meridian recon reject --ledger brand-eu --actor bob --reason "wrong account" 0b9c6a3e-5d5e-8a51-9d0a-3c5d1b6f2a11`,
+		Example: `  meridian recon reject --ledger brand-eu --actor bob --reason wrong-account 0b9c6a3e-5d5e-8a51-9d0a-3c5d1b6f2a11`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := id.ParseTransaction(args[0])
