@@ -22,7 +22,7 @@ type Metrics struct {
 // NewMetrics makes the metrics and registers them, unless the registry is nil.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	of := []string{"ledger", "provider"}
-	ofAsset := append(of[:2:2], "asset")
+	ofAsset := []string{"ledger", "provider", "asset"}
 	m := &Metrics{
 		lines: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_recon_lines_total", Help: "Lines of statements imported."}, of),
 		runs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -69,7 +69,7 @@ func (o *openRuns) Collect(into chan<- prometheus.Metric) {
 		of := []string{string(r.Ledger), r.Provider}
 		gauge(o.since, time.Since(r.EndedAt).Seconds(), of...)
 		for _, t := range r.Totals {
-			ofAsset := append(of[:2:2], string(t.Asset))
+			ofAsset := []string{of[0], of[1], string(t.Asset)}
 			for _, v := range Verdicts {
 				if v != Matched {
 					gauge(o.results, float64(t.Verdicts[v]), append(ofAsset[:3:3], string(v))...)

@@ -24,12 +24,14 @@ import (
 	"github.com/meridian-ledger/meridian/internal/money"
 )
 
-// Identifiers of this package, each a UUID that is derived from what it names.
-type (
-	StatementID  struct{ id.Transaction }
-	RunID        struct{ id.Transaction }
-	ResolutionID struct{ id.Transaction }
-)
+// StatementID identifies a statement: a UUID that is derived from what it names, as are the others.
+type StatementID struct{ id.Transaction }
+
+// RunID identifies a run.
+type RunID struct{ id.Transaction }
+
+// ResolutionID identifies a resolution.
+type ResolutionID struct{ id.Transaction }
 
 // Line is one movement as a provider tells it.
 type Line struct {
@@ -112,7 +114,7 @@ type Store interface {
 
 	// BeginRun writes a run that is not done, if it is not there, and returns the number of a new attempt at it.
 	BeginRun(ctx context.Context, l ledger.Ledger, r Run) (attempt int64, err error)
-	// AddResults writes results of an attempt at a run; those that are there stay as they are.
+	// AddResults writes results of an attempt at a run, each once.
 	AddResults(ctx context.Context, l ledger.Ledger, r Run, results []Result) error
 	// EndRun says that the attempt at a run is its results, unless another one is.
 	EndRun(ctx context.Context, l ledger.Ledger, r Run) error

@@ -34,7 +34,7 @@ FROM generate_series($2::int8, $3::int8) AS i`
 func statementOf(t *testing.T, n int, day time.Time) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "month.csv")
-	file, err := os.Create(path) //nolint:gosec // a path of the test
+	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRecon_AtScaleInBoundedMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer owner.Close(context.Background()) //nolint:errcheck // the test is over
+		defer owner.Close(context.Background())
 		began := time.Now()
 		const chunk = 5000
 		for i := 1; i <= n; i += chunk {
@@ -119,7 +119,7 @@ func TestRecon_AtScaleInBoundedMemory(t *testing.T) {
 		path := statementOf(t, n, r.day)
 		t.Logf("made %d movements and their statement in %s", n, time.Since(began).Round(time.Millisecond))
 
-		file, err := os.Open(path) //nolint:gosec // a path of the test
+		file, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -213,7 +213,7 @@ func TestRecon_SaysThatTheBooksBeforeTheCutHaveChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer owner.Close(context.Background()) //nolint:errcheck // the test is over
+		defer owner.Close(context.Background())
 		if _, err := owner.Exec(t.Context(), `UPDATE journal SET effective_at = effective_at + INTERVAL '1 hour' WHERE reference = 'a'`); err != nil {
 			t.Fatal(err)
 		}
@@ -371,9 +371,11 @@ func TestRecon_TheTablesKeepFourEyes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(context.Background()) //nolint:errcheck // the test is over
-		for _, sql := range []string{`UPDATE recon_resolution SET proposer = 'mallory'`, `DELETE FROM recon_decision`, `UPDATE recon_result SET verdict = 'matched'`,
-			`DELETE FROM statement_line`, `UPDATE statement SET lines = 1`, `DELETE FROM recon_run`} {
+		defer conn.Close(context.Background())
+		for _, sql := range []string{
+			`UPDATE recon_resolution SET proposer = 'mallory'`, `DELETE FROM recon_decision`, `UPDATE recon_result SET verdict = 'matched'`,
+			`DELETE FROM statement_line`, `UPDATE statement SET lines = 1`, `DELETE FROM recon_run`,
+		} {
 			if _, err := conn.Exec(t.Context(), sql); err == nil {
 				t.Errorf("%s passed", sql)
 			}

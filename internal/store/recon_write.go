@@ -96,6 +96,8 @@ func (s *Store) BeginRun(ctx context.Context, l ledger.Ledger, r recon.Run) (att
 	return attempt, nil
 }
 
+// An attempt has one writer, and who loses it begins another: nothing is there before. ON CONFLICT would say it again, and CockroachDB reads all of a
+// run for it.
 const sqlInsertResults = `
 INSERT INTO recon_result (home, ledger_id, run_id, attempt, number, match, verdict, reason, way, reference, asset, difference, statement_id, line_number,
     line_amount, line_at, transaction_id, payment_id, book_amount, book_at, evidence, compared_at)
@@ -105,8 +107,7 @@ SELECT $1::text, $2::text, $3::uuid, $4::int8, r.number, r.match, r.verdict, r.r
 FROM unnest($6::int8[], $7::int8[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::text[],
     $17::text[], $18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[])
 AS r (number, match, verdict, reason, way, reference, asset, difference, statement_id, line_number, line_amount, line_at, transaction_id, payment_id,
-    book_amount, book_at, evidence)
-ON CONFLICT (home, ledger_id, run_id, attempt, number) DO NOTHING`
+    book_amount, book_at, evidence)`
 
 // AddResults implements recon.Store. The time of comparison is that of the run.
 func (s *Store) AddResults(ctx context.Context, l ledger.Ledger, run recon.Run, results []recon.Result) error {
