@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/telemetry"
 )
@@ -93,6 +94,9 @@ answered, and the process ends.`,
 // the server's work; the price is memory, and GOMEMLIMIT bounds it where it is scarce.
 const collectAt = 400
 
+// reconEvery is how often a node looks for the newest runs of reconciliation, for its metrics.
+const reconEvery = 30 * time.Second
+
 // collectHarder is the memory in bytes from which the collector works more often than that, unless GOMEMLIMIT says otherwise. It is no bound: with
 // batches of hundreds, most of what is there at a time is garbage, and this keeps a server below 250 MiB.
 const collectHarder = 200 << 20
@@ -153,11 +157,16 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 		return err
 	}
 	defer streams.end()
+	reconciler := recon.NewService(svc.Store, svc, recon.NewMetrics(registry))
+	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() { defer close(watched); reconciler.Watch(watchCtx, reconEvery, log) }()
+	defer func() { stopWatch(); <-watched }()
 	books, events := sabotage(svc, svc.Store)
 	handler := rpc.NewHandler(books, rpc.Options{
 		DefaultLedger: ledger, Homes: where.homes, Ready: svc.ready, Standing: svc.standing, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
 		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: events, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
-		Callbacks: providers.intake, Providers: providers.operators,
+		Callbacks: providers.intake, Providers: providers.operators, Recon: reconciler,
 	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})

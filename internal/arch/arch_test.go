@@ -49,12 +49,13 @@ var rules = map[string]rule{
 	"internal/importer": {
 		may: and(domain, "internal/yamltree"), why: "knows the ledger as a Service only, so that it loads through the API",
 	},
-	"internal/rpc":      {may: and(domain, "internal/event", "internal/provider", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect", "proto/meridian/payments/v1", "proto/meridian/payments/v1/paymentsv1connect")},
-	"internal/payment":  {may: and(domain, "internal/yamltree"), why: "the domain of payments: pure, and reads its charts"},
+	"internal/rpc": {may: and(domain, "internal/event", "internal/recon", "internal/recon/statement", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect",
+		"proto/meridian/payments/v1", "proto/meridian/payments/v1/paymentsv1connect")},
 	"internal/topology": {may: []string{"internal/id", "internal/yamltree"}},
 	"internal/topology/residency": {
 		may: []string{"internal/id", "internal/topology"}, why: "judges placement against a topology; reads ranges, not the books",
 	},
+	"internal/payment":  {may: and(domain, "internal/yamltree"), why: "the domain of payments: pure, and reads its charts"},
 	"internal/yamltree": {why: "reads files of people: nothing of ours, and the YAML parser"},
 	"internal/db":       {may: []string{"internal/errs"}, why: "turns SQLSTATE into the errors of the domain"},
 	"internal/db/dbtest": {
@@ -73,6 +74,8 @@ var rules = map[string]rule{
 		may: and(domain, "internal/attempt", "internal/event", "internal/yamltree"), why: "declares the port to the tables itself; works under the lease of a relay",
 	},
 	"internal/provider/simulate": {may: and(domain, "internal/provider"), why: "a provider signs what package provider verifies"},
+	"internal/recon":             {may: and(domain, "internal/yamltree"), why: "declares the port to the tables itself, like search; reads rules of people"},
+	"internal/recon/statement":   {may: and(domain, "internal/importer", "internal/recon"), why: "reads statements through mappings"},
 	"internal/relay/sink/sinktest": {
 		may: and(domain, "internal/event", "internal/ledger/ledgertest", "internal/relay/sink"), why: "makes real messages for tests of sinks",
 	},

@@ -181,6 +181,23 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*pgx.Conn) error) error {
 	return Classify(err)
 }
 
+// Scan is Snapshot on a connection of its own, without a statement timeout: for who reads one instant for minutes.
+func (d *DB) Scan(ctx context.Context, fn func(*pgx.Conn) error) error {
+	conn, err := d.Connect(ctx, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ending, cancel := farewell(ctx)
+		defer cancel()
+		_ = conn.Close(ending)
+	}()
+	if err := d.Engine.beginSnapshot(ctx, conn); err != nil {
+		return Classify(err)
+	}
+	return Classify(fn(conn)) // there is nothing to commit
+}
+
 // Connect opens a connection outside the pools, for who keeps one for long: a listener, a changefeed, a scan of a whole journal. No
 // statement timeout applies to it. params are session settings; tune, unless nil, has the last word. The caller closes the connection.
 func (d *DB) Connect(ctx context.Context, params map[string]string, tune func(*pgx.ConnConfig)) (*pgx.Conn, error) {

@@ -61,6 +61,9 @@ const (
 	ReasonNotYetSearchable     Reason = "NOT_YET_SEARCHABLE"
 	ReasonPlayerNotFound       Reason = "PLAYER_NOT_FOUND"
 	ReasonCallbackNotFound     Reason = "CALLBACK_NOT_FOUND"
+	ReasonReconNotFound        Reason = "RECON_NOT_FOUND"
+	ReasonFourEyes             Reason = "FOUR_EYES"
+	ReasonDecided              Reason = "DECIDED"
 )
 
 // Declines lists the reasons of declines in the order in which the books look.
@@ -82,6 +85,7 @@ var Failures = []Reason{
 	ReasonContended, ReasonOutcomeUnknown,
 	ReasonSubscriptionNotFound, ReasonSubscriptionExists, ReasonDeliveryNotFound, ReasonReplayNotFound, ReasonReplayExists,
 	ReasonResidencyRefused, ReasonHomeNotFound, ReasonNotYetSearchable, ReasonPlayerNotFound, ReasonCallbackNotFound,
+	ReasonReconNotFound, ReasonFourEyes, ReasonDecided,
 }
 
 // Errors that several packages return. Add facts with With and the driver's error with Because.
@@ -111,6 +115,9 @@ var (
 	ErrPaymentNotFound      = New(NotFound, ReasonPaymentNotFound, "there is no such payment")
 	ErrPlayerNotFound       = New(NotFound, ReasonPlayerNotFound, "nothing is known of this player")
 	ErrCallbackNotFound     = New(NotFound, ReasonCallbackNotFound, "there is no such callback")
+	ErrReconNotFound        = New(NotFound, ReasonReconNotFound, "there is no such statement, run, result or resolution")
+	ErrFourEyes             = New(PermissionDenied, ReasonFourEyes, "whoever proposes a resolution does not decide about it; somebody else has to")
+	ErrDecided              = New(FailedPrecondition, ReasonDecided, "that is decided already")
 )
 
 // CodeOf returns the code of an error by its reason, which is all that an error inside a longer answer carries. A reason of no error is
@@ -123,7 +130,7 @@ func CodeOf(r Reason) Code {
 		ErrIdempotencyMismatch, ErrLedgerNotFound, ErrLedgerExists, ErrAccountNotFound, ErrTransactionNotFound, ErrOverloaded,
 		ErrUnavailable, ErrDraining, ErrDeadlineExceeded, ErrContended, ErrOutcomeUnknown, ErrCanceled, ErrSubscriptionNotFound,
 		ErrSubscriptionExists, ErrDeliveryNotFound, ErrReplayNotFound, ErrReplayExists, ErrResidencyRefused, ErrHomeNotFound,
-		ErrNotYetSearchable, ErrPaymentNotFound, ErrPlayerNotFound, ErrCallbackNotFound,
+		ErrNotYetSearchable, ErrPaymentNotFound, ErrPlayerNotFound, ErrCallbackNotFound, ErrReconNotFound, ErrFourEyes, ErrDecided,
 	} {
 		if e.Reason == r {
 			return e.Code

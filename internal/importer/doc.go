@@ -8,5 +8,6 @@
 // It relies on ledger.Service alone, so it runs in the server's process, over the wire and in memory. The format of mapping files is
 // described in examples/README.md.
 //
-// Read mapping.go for what a mapping says, row.go for how a row becomes a command, and importer.go for the run.
+// Read mapping.go for what a mapping says, row.go for how a row becomes a command, and importer.go for the run. line.go reads rows in the same
+// language where nothing is posted: the statements of package recon.
 package importer

@@ -2,8 +2,6 @@ package importer
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -105,14 +103,9 @@ func (m Mapping) Asset() (money.Asset, bool) { return m.asset.constant, m.asset.
 
 // LoadMapping reads the mapping file at path.
 func LoadMapping(path string) (Mapping, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	data, err := yamltree.ReadFile(path)
 	if err != nil {
-		return Mapping{}, fmt.Errorf("read mapping: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1)) // one byte more than ParseMapping takes: an endless file is refused by its size
-	if err != nil {
-		return Mapping{}, fmt.Errorf("read mapping %s: %w", path, err)
+		return Mapping{}, err
 	}
 	return ParseMapping(path, data)
 }

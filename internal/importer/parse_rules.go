@@ -63,10 +63,13 @@ func (r *reader) delimiter(n ast.Node, what string) rune {
 	return c
 }
 
-func (r *reader) skips(n ast.Node) []when {
+func (r *reader) skips(n ast.Node) []when { return r.conditions(n, "skip") }
+
+// conditions reads a list, of which one that holds is enough.
+func (r *reader) conditions(n ast.Node, what string) []when {
 	var all []when
-	for _, item := range r.List(n, "skip") {
-		if w := r.when(item, "skip"); len(w) > 0 {
+	for _, item := range r.List(n, what) {
+		if w := r.when(item, what); len(w) > 0 {
 			all = append(all, w)
 		}
 	}

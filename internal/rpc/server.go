@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/provider"
+	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
 	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
@@ -35,6 +36,7 @@ type Options struct {
 	DefaultLedger  id.Ledger                   // of requests that name none
 	Homes          []id.Home                   // in which ledgers may be created; none: in all
 	Search         *search.Service             // answers SearchTransactions
+	Recon          *recon.Service              // answers ReconService; nil: that is unimplemented
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
@@ -78,6 +80,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewTransactionServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewQueryServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
+	mux.Handle(paymentsv1connect.NewReconServiceHandler(reconciler{h, o.Recon}, common...))
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
 	mux.Handle(paymentsv1connect.NewProviderServiceHandler(newProviders(o), common...))
@@ -114,7 +117,7 @@ func withCallbacks(callbacks, next http.Handler) http.Handler {
 func services() []string {
 	return []string{
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
-		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName,
+		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName, paymentsv1connect.ReconServiceName,
 	}
 }
 

@@ -36,6 +36,7 @@ var (
 		"account", "journal", "entry", "hold", "payment", "payment_step", "player",
 		"relay", "stream", "progress", "delivery", "replay", "search_state", "search_transaction", "search_account",
 		"callback",
+		"statement", "statement_line", "recon_run", "recon_result", "recon_resolution", "recon_decision",
 	}
 	globalTables = []string{"ledger", "asset"} // read by every node, written by hand: a copy everywhere
 )

@@ -10,6 +10,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -55,6 +57,20 @@ func Parse(file string, data []byte, kind Kind) (*Reader, ast.Node, error) {
 	}
 	r := &Reader{file: file}
 	return r, r.root(tree, kind), nil
+}
+
+// ReadFile reads what Parse takes: one byte more than that at most, so that an endless file is refused by its size.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read a file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, nil
 }
 
 // syntaxError turns what the YAML parser says into one line.

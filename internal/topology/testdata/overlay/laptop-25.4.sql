@@ -206,6 +206,78 @@ END) STORED NOT NULL;
 -- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."callback" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
+-- the home of a row of statement says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of statement and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of statement_line says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement_line" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of statement_line and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement_line" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of recon_run says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_run" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_run and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_run" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of recon_result says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_result" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_result and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_result" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of recon_resolution says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_resolution" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_resolution and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_resolution" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of recon_decision says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_decision" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_decision and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_decision" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
 -- every region reads ledger from a copy of its own; the rare writes to it wait for all regions.
 -- Cost: no rewrite; from then on each write to it waits until every region may read it; locks the schema of the table.
 ALTER TABLE "meridian"."public"."ledger" SET LOCALITY GLOBAL;

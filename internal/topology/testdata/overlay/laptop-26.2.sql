@@ -334,6 +334,126 @@ ALTER TABLE "meridian"."public"."callback" SET LOCALITY REGIONAL BY ROW AS "crdb
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."callback" SET (schema_locked = true);
 
+-- statement is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."statement" SET (schema_locked = false);
+
+-- the home of a row of statement says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of statement and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked statement lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."statement" SET (schema_locked = true);
+
+-- statement_line is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."statement_line" SET (schema_locked = false);
+
+-- the home of a row of statement_line says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement_line" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of statement_line and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."statement_line" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked statement_line lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."statement_line" SET (schema_locked = true);
+
+-- recon_run is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_run" SET (schema_locked = false);
+
+-- the home of a row of recon_run says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_run" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_run and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_run" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked recon_run lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_run" SET (schema_locked = true);
+
+-- recon_result is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_result" SET (schema_locked = false);
+
+-- the home of a row of recon_result says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_result" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_result and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_result" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked recon_result lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_result" SET (schema_locked = true);
+
+-- recon_resolution is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_resolution" SET (schema_locked = false);
+
+-- the home of a row of recon_resolution says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_resolution" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_resolution and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_resolution" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked recon_resolution lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_resolution" SET (schema_locked = true);
+
+-- recon_decision is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_decision" SET (schema_locked = false);
+
+-- the home of a row of recon_decision says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_decision" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'apac' THEN 'asia-northeast1'
+    WHEN 'eu' THEN 'europe-west1'
+    WHEN 'us' THEN 'us-east1'
+END) STORED NOT NULL;
+
+-- each row of recon_decision and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."recon_decision" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked recon_decision lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."recon_decision" SET (schema_locked = true);
+
 -- ledger is locked against schema changes, and a change of locality does not open the lock by itself.
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."ledger" SET (schema_locked = false);

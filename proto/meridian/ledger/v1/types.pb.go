@@ -382,6 +382,9 @@ const (
 	Reason_REASON_NOT_YET_SEARCHABLE     Reason = 119
 	Reason_REASON_PLAYER_NOT_FOUND       Reason = 120
 	Reason_REASON_CALLBACK_NOT_FOUND     Reason = 121
+	Reason_REASON_RECON_NOT_FOUND        Reason = 130
+	Reason_REASON_FOUR_EYES              Reason = 131
+	Reason_REASON_DECIDED                Reason = 132
 )
 
 // Enum value maps for Reason.
@@ -434,6 +437,9 @@ var (
 		119: "REASON_NOT_YET_SEARCHABLE",
 		120: "REASON_PLAYER_NOT_FOUND",
 		121: "REASON_CALLBACK_NOT_FOUND",
+		130: "REASON_RECON_NOT_FOUND",
+		131: "REASON_FOUR_EYES",
+		132: "REASON_DECIDED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -483,6 +489,9 @@ var (
 		"REASON_NOT_YET_SEARCHABLE":     119,
 		"REASON_PLAYER_NOT_FOUND":       120,
 		"REASON_CALLBACK_NOT_FOUND":     121,
+		"REASON_RECON_NOT_FOUND":        130,
+		"REASON_FOUR_EYES":              131,
+		"REASON_DECIDED":                132,
 	}
 )
 
@@ -1475,7 +1484,7 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x10HOLD_STATUS_HELD\x10\x01\x12\x19\n" +
 	"\x15HOLD_STATUS_COMMITTED\x10\x02\x12\x1b\n" +
 	"\x17HOLD_STATUS_ROLLED_BACK\x10\x03\x12\x17\n" +
-	"\x13HOLD_STATUS_EXPIRED\x10\x04*\x96\n" +
+	"\x13HOLD_STATUS_EXPIRED\x10\x04*\xdf\n" +
 	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12 \n" +
@@ -1525,7 +1534,10 @@ const file_meridian_ledger_v1_types_proto_rawDesc = "" +
 	"\x15REASON_HOME_NOT_FOUND\x10v\x12\x1d\n" +
 	"\x19REASON_NOT_YET_SEARCHABLE\x10w\x12\x1b\n" +
 	"\x17REASON_PLAYER_NOT_FOUND\x10x\x12\x1d\n" +
-	"\x19REASON_CALLBACK_NOT_FOUND\x10yBGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
+	"\x19REASON_CALLBACK_NOT_FOUND\x10y\x12\x1b\n" +
+	"\x16REASON_RECON_NOT_FOUND\x10\x82\x01\x12\x15\n" +
+	"\x10REASON_FOUR_EYES\x10\x83\x01\x12\x13\n" +
+	"\x0eREASON_DECIDED\x10\x84\x01BGZEgithub.com/meridian-ledger/meridian/proto/meridian/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_meridian_ledger_v1_types_proto_rawDescOnce sync.Once
