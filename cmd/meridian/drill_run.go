@@ -81,6 +81,7 @@ func (f drillFlags) run(ctx context.Context, names []string, out, progress io.Wr
 		f.seed = uint64(time.Now().UnixNano()) //nolint:gosec // a clock after 1970
 	}
 	var reports []evidence.Report
+	var broken []error
 	for i, s := range chosen {
 		if len(chosen) > 1 {
 			fmt.Fprintf(out, "\n%s\n", styled(out, bold, fmt.Sprintf("%d of %d: %s", i+1, len(chosen), s.Title)))
@@ -89,7 +90,13 @@ func (f drillFlags) run(ctx context.Context, names []string, out, progress io.Wr
 		}
 		report, err := f.one(ctx, s, len(chosen) > 1, saying(out))
 		if err != nil {
-			return fmt.Errorf("drill %s: %w", s.Name, err)
+			err = fmt.Errorf("drill %s: %w", s.Name, err)
+			if len(chosen) == 1 || ctx.Err() != nil {
+				return err
+			}
+			fmt.Fprintf(out, "  %s %v\n", styled(out, red, "✗"), err) // the others are worth running
+			broken = append(broken, err)
+			continue
 		}
 		if err := report.Text(out); err != nil {
 			return err
@@ -104,6 +111,9 @@ func (f drillFlags) run(ctx context.Context, names []string, out, progress io.Wr
 	failed := slices.DeleteFunc(slices.Clone(reports), func(r evidence.Report) bool { return r.Passed })
 	if len(reports) > 1 {
 		f.sum(out, reports)
+	}
+	if len(broken) > 0 {
+		return errors.Join(broken...)
 	}
 	if len(failed) > 0 {
 		return silent{code: 3}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,39 +12,41 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/meridian-ledger/meridian/internal/cluster"
 )
 
-// collectHistory makes the engine forget what was: on CockroachDB the time that history is kept is set to a second, and each node is told to
-// collect garbage of the journal's ranges now; a changefeed that starts before then is refused, as after a weekend. PostgreSQL keeps no
-// history that its feed depends on, which is one of the things that the drill shows there: a VACUUM removes what there is.
-func (f *Local) collectHistory(ctx context.Context) error {
+// collectHistory makes the engine forget what was: on CockroachDB the time that history is kept is set to a second, each node is told to
+// collect garbage of the journal's ranges, and when a read of the past is refused the time is set back: a changefeed that starts before then is
+// refused, as after a weekend, and a proof of the books gets its snapshot. PostgreSQL keeps no history that its feed depends on, which is one of
+// the things that the drill shows there: a VACUUM removes what there is.
+func (f *Local) collectHistory(ctx context.Context) (err error) {
 	if f.engine != CockroachDB {
 		_, err := f.books.Reader().Exec(ctx, `VACUUM journal`)
 		return err
 	}
-	const sqlForget = `ALTER TABLE journal CONFIGURE ZONE USING gc.ttlseconds = 1`
+	const sqlForget, sqlKeep = `ALTER TABLE journal CONFIGURE ZONE USING gc.ttlseconds = 1`, `ALTER TABLE journal CONFIGURE ZONE USING gc.ttlseconds = 90000`
 	if _, err := f.books.Reader().Exec(ctx, sqlForget); err != nil {
 		return fmt.Errorf("shorten the history: %w", err)
 	}
+	defer func() {
+		if _, kept := f.books.Reader().Exec(context.WithoutCancel(ctx), sqlKeep); kept != nil {
+			err = errors.Join(err, fmt.Errorf("keep history again: %w", kept))
+		}
+	}()
 	const sqlRanges = `SELECT range_id FROM crdb_internal.ranges_no_leases WHERE table_name = 'journal'`
 	rows, err := f.books.Reader().Query(ctx, sqlRanges)
 	if err != nil {
 		return fmt.Errorf("look for the ranges of the journal: %w", err)
 	}
-	var ranges []int64
-	for rows.Next() {
-		var r int64
-		if err := rows.Scan(&r); err != nil {
-			return fmt.Errorf("look for the ranges of the journal: %w", err)
-		}
-		ranges = append(ranges, r)
-	}
-	if err := rows.Err(); err != nil {
+	ranges, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
 		return fmt.Errorf("look for the ranges of the journal: %w", err)
 	}
-	// A span configuration reaches the nodes within seconds, and the threshold moves only once it is there: so ask until a read of the past is
-	// refused.
+	ctx, cancel := context.WithTimeout(ctx, forgetting)
+	defer cancel()
+	// The new time reaches the nodes within seconds, and history goes only then: so they are asked until a read of the past is refused.
 	for {
 		for _, r := range ranges {
 			if err := f.collect(ctx, r); err != nil {
@@ -61,6 +64,9 @@ func (f *Local) collectHistory(ctx context.Context) error {
 		}
 	}
 }
+
+// forgetting bounds the wait: a span configuration and a pass of the collector take seconds.
+const forgetting = time.Minute
 
 // forgotten tells whether a read of five seconds ago is refused.
 func (f *Local) forgotten(ctx context.Context) (bool, error) {
@@ -86,7 +92,7 @@ func (f *Local) collect(ctx context.Context, r int64) error {
 		if err != nil {
 			return err
 		}
-		body, err := json.Marshal(map[string]any{"queue": "gc", "rangeID": r, "skipShouldQueue": true})
+		body, err := json.Marshal(map[string]any{"queue": "gc", "range_id": r, "skip_should_queue": true})
 		if err != nil {
 			return fmt.Errorf("ask %s to collect garbage: %w", m.Name, err)
 		}
@@ -99,10 +105,10 @@ func (f *Local) collect(ctx context.Context, r int64) error {
 		if err != nil {
 			return fmt.Errorf("ask %s to collect garbage: %w", m.Name, err)
 		}
-		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+		said, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			return unsupported("%s does not collect garbage when asked: %s", m.Name, response.Status)
+			return unsupported("%s does not collect garbage when asked: %s: %s", m.Name, response.Status, bytes.TrimSpace(said))
 		}
 	}
 	return nil
