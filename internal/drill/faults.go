@@ -56,11 +56,10 @@ func on(verb string) func(Step) string {
 
 func between(verb string) func(Step) string {
 	return func(s Step) string {
-		arrow := " and "
 		if s.Params.OneWay {
-			arrow = " towards "
+			return verb + " from " + sayPlaces(s.From) + " to " + sayPlaces(s.To)
 		}
-		return verb + " between " + sayPlaces(s.From) + arrow + sayPlaces(s.To)
+		return verb + " between " + sayPlaces(s.From) + " and " + sayPlaces(s.To)
 	}
 }
 

@@ -93,7 +93,7 @@ func sayPlaces(places []Place) string {
 	for i, p := range places {
 		said[i] = p.says()
 	}
-	return strings.Join(said, " and ")
+	return strings.Join(said, ", ")
 }
 
 // clip bounds what an error repeats of a file.

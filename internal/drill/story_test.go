@@ -43,7 +43,7 @@ func TestParse_ReadsWhatAPersonWrote(t *testing.T) {
 	if kill.At != time.Second || kill.For != 2*time.Second || kill.Text != "kill -9 server nodes of us-east1" {
 		t.Errorf("the first step is %+v", kill)
 	}
-	if !partition.Params.OneWay || len(partition.To) != 2 || partition.Text != "nothing passes between region us-east1 towards region europe-west1 and all clients" {
+	if !partition.Params.OneWay || len(partition.To) != 2 || partition.Text != "nothing passes from region us-east1 to region europe-west1, all clients" {
 		t.Errorf("the second step is %+v", partition)
 	}
 	if s.Recovery[0].Within[CockroachDB] != 2*time.Second || s.Recovery[1].Within[PostgreSQL] != 3*time.Second || len(s.Recovery[1].Within) != 1 || !s.Recovery[1].FromEnd {
