@@ -233,7 +233,9 @@ func (w *world) Compared(_ context.Context, _ ledger.Ledger, ids []id.Transactio
 	return found, nil
 }
 
-func (w *world) Streamed(context.Context, id.Ledger, []id.Transaction) (Streamed, error) { return w.streamed, nil }
+func (w *world) Streamed(context.Context, id.Ledger, []id.Transaction) (Streamed, error) {
+	return w.streamed, nil
+}
 
 // streams puts rows into the stream of eu, at positions of their own.
 func (w *world) streams(ids ...id.Transaction) {

@@ -111,7 +111,9 @@ func TestTell_ADepositInTwoPartsThatIsSettled(t *testing.T) {
 }
 
 // fund gives the player money to withdraw.
-func (w *world) fund(n int64) id.Transaction { return w.begin("fund", payment.Deposit, "receive", n, "psp_0") }
+func (w *world) fund(n int64) id.Transaction {
+	return w.begin("fund", payment.Deposit, "receive", n, "psp_0")
+}
 
 func TestTell_AWithdrawalThatFailedAndWasCompensated(t *testing.T) {
 	w := newWorld(t)
