@@ -22,6 +22,7 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/explain"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/provider"
@@ -37,6 +38,7 @@ type Options struct {
 	Homes          []id.Home                   // in which ledgers may be created; none: in all
 	Search         *search.Service             // answers SearchTransactions
 	Recon          *recon.Service              // answers ReconService; nil: that is unimplemented
+	Explain        *explain.Service            // answers ExplainService; nil: that is unimplemented
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
@@ -84,6 +86,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
 	mux.Handle(paymentsv1connect.NewProviderServiceHandler(newProviders(o), common...))
+	mux.Handle(paymentsv1connect.NewExplainServiceHandler(newExplainer(o), common...))
 	(&health{ready: o.Ready}).handle(mux, common...)
 	reflector := grpcreflect.NewStaticReflector(append(services(), healthName)...)
 	for _, mount := range []func(*grpcreflect.Reflector, ...connect.HandlerOption) (string, http.Handler){
@@ -118,6 +121,7 @@ func services() []string {
 	return []string{
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
 		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName, paymentsv1connect.ReconServiceName,
+		paymentsv1connect.ExplainServiceName,
 	}
 }
 

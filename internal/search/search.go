@@ -30,6 +30,7 @@ type Row struct {
 	Reason      errs.Reason
 	Reference   string
 	Correlation string
+	TraceID     string
 	Metadata    ledger.Metadata
 	Accounts    []id.Account // of its own ledger, each once
 }
@@ -45,7 +46,7 @@ func RowOf(e event.Event) (Row, error) {
 	}
 	return Row{
 		Place: Place{o.RecordedAt, e.Position}, Ledger: o.Ledger, Transaction: o.Transaction, Kind: o.Kind, Decided: o.Decided, Reason: o.Reason,
-		Reference: e.Record.Reference, Correlation: e.Record.Correlation, Metadata: request.Metadata, Accounts: AccountsOf(e.Record),
+		Reference: e.Record.Reference, Correlation: e.Record.Correlation, TraceID: e.Record.TraceID, Metadata: request.Metadata, Accounts: AccountsOf(e.Record),
 	}, nil
 }
 

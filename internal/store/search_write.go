@@ -21,11 +21,11 @@ UPDATE search_state SET position = $4, changed_at = now() WHERE home = $1 AND ge
 
 const sqlInsertSearchTransactions = `
 INSERT INTO search_transaction (home, ledger_id, generation, recorded_at, position, transaction_id, kind, outcome, reason, reference,
-    correlation_id, metadata)
+    correlation_id, trace_id, metadata)
 SELECT $1::text, r.ledger_id, $2::int8, r.recorded_at, r.position, r.transaction_id, r.kind, r.outcome, r.reason, r.reference, r.correlation_id,
-    r.metadata::jsonb
-FROM unnest($3::text[], $4::timestamptz[], $5::int8[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
-AS r (ledger_id, recorded_at, position, transaction_id, kind, outcome, reason, reference, correlation_id, metadata)`
+    r.trace_id, r.metadata::jsonb
+FROM unnest($3::text[], $4::timestamptz[], $5::int8[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+AS r (ledger_id, recorded_at, position, transaction_id, kind, outcome, reason, reference, correlation_id, trace_id, metadata)`
 
 const sqlInsertSearchAccounts = `
 INSERT INTO search_account (home, ledger_id, generation, account_id, recorded_at, position)
@@ -51,20 +51,20 @@ func searchColumns(home id.Home, generation int64, rows []search.Row) (transacti
 	n := len(rows)
 	ledgers, at, positions, ids := make(column[string], n), make(column[time.Time], n), make(column[int64], n), make(column[[16]byte], n)
 	kinds, outcomes, reasons := make(column[string], n), make(column[string], n), make(column[string], n)
-	references, correlations, metadata := make(column[string], n), make(column[string], n), make(column[string], n)
+	references, correlations, traces, metadata := make(column[string], n), make(column[string], n), make(column[string], n), make(column[string], n)
 	var ofLedgers, names column[string]
 	var ofTimes column[time.Time]
 	var ofPositions column[int64]
 	for i, r := range rows {
 		ledgers[i], at[i], positions[i], ids[i] = string(r.Ledger), r.At, int64(r.Position), r.Transaction
 		kinds[i], outcomes[i], reasons[i] = string(r.Kind), string(r.Decided), string(r.Reason)
-		references[i], correlations[i], metadata[i] = r.Reference, r.Correlation, string(metadataJSON(r.Metadata))
+		references[i], correlations[i], traces[i], metadata[i] = r.Reference, r.Correlation, r.TraceID, string(metadataJSON(r.Metadata))
 		for _, a := range r.Accounts {
 			ofLedgers, names = append(ofLedgers, string(r.Ledger)), append(names, string(a))
 			ofTimes, ofPositions = append(ofTimes, r.At), append(ofPositions, int64(r.Position))
 		}
 	}
-	return []any{home, generation, ledgers, at, positions, ids, kinds, outcomes, reasons, references, correlations, metadata},
+	return []any{home, generation, ledgers, at, positions, ids, kinds, outcomes, reasons, references, correlations, traces, metadata},
 		[]any{home, generation, ofLedgers, names, ofTimes, ofPositions}
 }
 
