@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,5 +47,66 @@ func TestOpenChart_ProvesItBeforeAnythingIsServed(t *testing.T) {
 	}
 	if _, err := openChart(file); err == nil || !strings.Contains(err.Error(), "a chart has no rounding") {
 		t.Error(err)
+	}
+}
+
+func TestPayment_ATerminalTellsWhereMoneyStands(t *testing.T) {
+	s := serving(t, postgres(t).URL)
+	s.furnish(t)
+	at := []string{"--ledger", "brand-eu", "--server", s.URL}
+	with := func(args ...string) []string { return append(args, at...) }
+	ok(t, with("player", "update", "p7", "--kyc", "verified", "--limit", "deposit/day/100000/EUR", "--cause", "case-12")...)
+	var made stepView
+	made.read(t, ok(t, with("payment", "create", "deposit", "authorize", "5000", "EUR", "--player", "p7", "--provider", "acme", "--provider-reference", "ch_81", "--key", "k", "--json")...))
+	if made.To != "authorized" || made.Payment != made.Transaction || made.Replayed {
+		t.Errorf("%+v", made)
+	}
+	out := ok(t, with("payment", "step", made.Payment, "deposit", "capture", "4000", "EUR")...)
+	if !strings.Contains(out, "capture: authorized → partially_captured") {
+		t.Error(out)
+	}
+	if r := meridian(t, with("payment", "step", made.Payment, "deposit", "settle")...); r.code != 2 || !strings.Contains(r.stdout, "TRANSITION_REFUSED") {
+		t.Errorf("%s", r)
+	}
+	refused(t, meridian(t, with("payment", "step", made.Payment, "deposit", "capture", "5")...), "an amount comes with its asset")
+	shown := ok(t, with("payment", "show", made.Payment)...)
+	for _, want := range []string{"is partially_captured", "captured ", "40.00 EUR", "settle", "TRANSITION_REFUSED", "ch_81"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in %s", want, shown)
+		}
+	}
+	for _, by := range [][]string{{"--player", "p7"}, {"--kind", "deposit", "--state", "partially_captured"}, {"--provider", "acme", "--provider-reference", "ch_81"}} {
+		if out := ok(t, with(append([]string{"payment", "list"}, by...)...)...); strings.Count(out, "\n") != 1 || !strings.Contains(out, made.Payment) {
+			t.Errorf("%v: %s", by, out)
+		}
+	}
+	refused(t, meridian(t, with("payment", "list")...), "--kind and --state")
+	if out := ok(t, with("payment", "stuck", "--older-than", "1h")...); out != "" {
+		t.Errorf("what moved just now is stuck: %s", out)
+	}
+	ok(t, with("player", "update", "p7", "--aml", "flagged")...)
+	held := ok(t, with("payment", "create", "withdrawal", "request", "1000", "EUR", "--player", "p7", "--provider", "acme")...)
+	if !strings.Contains(held, "→ under_review") || !strings.Contains(held, "aml") {
+		t.Error(held)
+	}
+	still := ok(t, with("payment", "stuck", "--older-than", "0s")...)
+	if !strings.Contains(still, "who may capture, void, expire") || !strings.Contains(still, "compliance (aml") || strings.Count(still, "\n") != 2 {
+		t.Errorf("stuck: %s", still)
+	}
+	player := ok(t, with("player", "show", "p7")...)
+	for _, want := range []string{"kyc verified", "aml flagged", "limit  deposit", "used   deposit"} {
+		if !strings.Contains(player, want) {
+			t.Errorf("no %q in %s", want, player)
+		}
+	}
+	if out := ok(t, with("player", "show", "p7", "--json")...); !strings.Contains(out, `"kyc": "verified"`) {
+		t.Error(out)
+	}
+}
+
+func (v *stepView) read(t *testing.T, text string) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatal(err, text)
 	}
 }

@@ -47,6 +47,9 @@ func checkProvidersCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := knownTriggers(config); err != nil {
+				return err
+			}
 			for _, name := range config.Names() {
 				a := config.Accounts[name]
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: ledger %s, %d checks, %d types, bodies %s\n", name, a.Ledger, len(a.Checks), len(a.Triggers), a.Keep)

@@ -37,7 +37,7 @@ func acmeFile(t *testing.T, more string) (file, secret string) {
     ledger: brand-eu
     verify: [{scheme: stripe, secrets: [{file: ` + secret + `}]}]
     fields: {event_id: id, type: type, payment: data.payment, reference: data.reference, amount: data.amount, currency: data.currency, occurred_at: created}
-    triggers: {payment.authorized: authorized, payment.captured: captured, payment.settled: settled, payment.declined: declined}
+    triggers: {payment.authorized: authorize, payment.captured: capture, payment.settled: settle, payment.declined: void}
 ` + more
 	for name, content := range map[string]string{file: text, secret: acmeSecret + "\n"} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
@@ -93,7 +93,7 @@ func TestProvider_TenThousandCallbacksAtOnceAreStoredOnceEach(t *testing.T) {
 
 func TestProvider_OperatorsLookAfterDeadCallbacks(t *testing.T) {
 	file, secret := acmeFile(t, "    raw: {mode: redacted, redact: [data.amount]}\n")
-	s := serving(t, postgres(t).URL, "--providers", file)
+	s := serving(t, postgres(t).URL, "--providers", file, "--relay=false") // nobody applies anything meanwhile
 	s.furnish(t)
 	ok(t, "provider", "simulate", "acme", "--server", s.URL, "--secret-file", secret, "--payments", "30", "--flood")
 	at := []string{"--ledger", "brand-eu", "--server", s.URL}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/provider"
+	"github.com/meridian-ledger/meridian/internal/provider/step"
 	"github.com/meridian-ledger/meridian/internal/relay"
 )
 
@@ -36,6 +38,9 @@ func openProviders(file string, svc service, registry prometheus.Registerer, tls
 	if err != nil {
 		return nil, err
 	}
+	if err := knownTriggers(config); err != nil {
+		return nil, err
+	}
 	if config.TLS() {
 		if tlsConfig == nil {
 			return nil, errors.New("--providers: a provider is verified by mtls, and this server has no TLS; name --tls-cert and --tls-key")
@@ -43,21 +48,28 @@ func openProviders(file string, svc service, registry prometheus.Registerer, tls
 		tlsConfig.ClientAuth = tls.RequestClientCert // the check of the provider says whether it is the right one
 	}
 	metrics := provider.NewMetrics(registry)
-	if apply := applyCallbacks(svc); apply != nil {
-		p.workers = provider.NewWorkers(provider.WorkerOptions{Store: svc.Store, Apply: apply, Config: config, Metrics: metrics, Log: log})
-		p.operators.Wake = p.workers.Wake
-	}
+	steps := step.Steps{Books: svc, Payments: svc.Store}
+	p.workers = provider.NewWorkers(provider.WorkerOptions{Store: svc.Store, Apply: steps.Apply, Config: config, Metrics: metrics, Log: log})
+	p.operators.Wake = p.workers.Wake
 	p.intake = provider.NewIntake(provider.IntakeOptions{
 		Config: config, Writer: provider.NewWriter(svc.Store, provider.WriterLimits{}, metrics), HomeOf: homeOf, Stored: p.operators.Wake,
 		Metrics: metrics, Log: log,
 	})
-	log.Info("callbacks of providers are taken", "providers", config.Names(), "applied", p.workers != nil)
+	log.Info("callbacks of providers are taken", "providers", config.Names())
 	return p, nil
 }
 
-// applyCallbacks returns what gives an envelope its effect: a step of the payment that it names. Nil where this binary has no lifecycle of payments:
-// callbacks are stored then, and wait.
-func applyCallbacks(service) provider.Apply { return nil }
+// knownTriggers refuses a configuration whose words no kind of payment understands: what they trigger would be dead letters.
+func knownTriggers(config provider.Config) error {
+	for _, name := range config.Names() {
+		for word, trigger := range config.Accounts[name].Triggers {
+			if trigger != provider.Ignored && !step.Known(trigger) {
+				return fmt.Errorf("%s of provider %s triggers %q, which no kind of payment has; docs/payments lists them", word, name, trigger)
+			}
+		}
+	}
+	return nil
+}
 
 // runners work on the homes whose lease the node has.
 func (p *providers) runners() []relay.Runner {

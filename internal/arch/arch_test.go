@@ -73,6 +73,7 @@ var rules = map[string]rule{
 	"internal/provider": {
 		may: and(domain, "internal/attempt", "internal/event", "internal/yamltree"), why: "declares the port to the tables itself; works under the lease of a relay",
 	},
+	"internal/provider/step":     {may: and(domain, "internal/payment", "internal/provider"), why: "tells by the tables of payments what comes too early"},
 	"internal/provider/simulate": {may: and(domain, "internal/provider"), why: "a provider signs what package provider verifies"},
 	"internal/recon":             {may: and(domain, "internal/yamltree"), why: "declares the port to the tables itself, like search; reads rules of people"},
 	"internal/explain": {
@@ -112,7 +113,7 @@ var rules = map[string]rule{
 	},
 
 	"proto/meridian/ledger/v1":                     {},
-	"proto/meridian/payments/v1":                   {},
+	"proto/meridian/payments/v1":                   {may: []string{"proto/meridian/ledger/v1"}},
 	"proto/meridian/payments/v1/paymentsv1connect": {may: []string{"proto/meridian/payments/v1"}},
 	"proto/meridian/ledger/v1/ledgerv1connect":     {may: []string{"proto/meridian/ledger/v1"}},
 }

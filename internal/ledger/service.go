@@ -93,3 +93,28 @@ func Do(ctx context.Context, s Service, c Command) (Outcome, error) {
 	}
 	return results[0].Outcome, results[0].Err
 }
+
+// Payments are what can be read of payments. The server implements it on a database, and rpc.PaymentClient over the wire; what changes payments are
+// commands. Every method is safe for concurrent use, every error is an *errs.Error, and in a ledger that is not there it is errs.ErrLedgerNotFound.
+// Reads are strong, as those of Service are.
+type Payments interface {
+	// Payment returns a payment as it is now, or errs.ErrPaymentNotFound.
+	Payment(ctx context.Context, ledger id.Ledger, payment id.Transaction) (Payment, error)
+	// PaymentSteps returns the history of a payment after a number, oldest first, refused steps among it, at most limit of them.
+	PaymentSteps(ctx context.Context, ledger id.Ledger, payment id.Transaction, after int64, limit int) ([]PaymentStep, error)
+	// PaymentsOfPlayer lists the payments of a player, newest first.
+	PaymentsOfPlayer(ctx context.Context, ledger id.Ledger, player id.Player, page PaymentPage) ([]Payment, error)
+	// PaymentsInState lists the payments of a kind that stand in a state, newest first.
+	PaymentsInState(ctx context.Context, ledger id.Ledger, kind PaymentKind, state PaymentState, page PaymentPage) ([]Payment, error)
+	// PaymentsByReference returns up to limit payments that a provider knows by a reference, newest first: one, unless somebody gave it twice.
+	PaymentsByReference(ctx context.Context, ledger id.Ledger, provider, reference string, limit int) ([]Payment, error)
+	// Player returns what gates know of a player, or errs.ErrPlayerNotFound where nobody has said anything and nothing was paid.
+	Player(ctx context.Context, ledger id.Ledger, player id.Player) (Player, error)
+}
+
+// PaymentPage is where a list of payments goes on: after the one that was opened then and has that id. The zero value begins with the newest.
+type PaymentPage struct {
+	OpenedAt time.Time
+	ID       id.Transaction
+	Limit    int // at most so many payments
+}

@@ -332,10 +332,10 @@ func TestReads_FindPayments(t *testing.T) {
 		}
 		for what, list := range map[string]func() ([]ledger.Payment, error){
 			"player": func() ([]ledger.Payment, error) {
-				return n.PaymentsOfPlayer(t.Context(), brand.ID, "q", store.PaymentPage{Limit: 5})
+				return n.PaymentsOfPlayer(t.Context(), brand.ID, "q", ledger.PaymentPage{Limit: 5})
 			},
 			"state": func() ([]ledger.Payment, error) {
-				return n.PaymentsInState(t.Context(), brand.ID, Deposit, "authorized", store.PaymentPage{Limit: 5})
+				return n.PaymentsInState(t.Context(), brand.ID, Deposit, "authorized", ledger.PaymentPage{Limit: 5})
 			},
 			"reference": func() ([]ledger.Payment, error) {
 				return n.PaymentsByReference(t.Context(), brand.ID, "psp", "pi_7", 5)
@@ -345,7 +345,7 @@ func TestReads_FindPayments(t *testing.T) {
 				t.Errorf("by %s: %+v %v", what, found, err)
 			}
 		}
-		after, err := n.PaymentsOfPlayer(t.Context(), brand.ID, "q", store.PaymentPage{OpenedAt: p.OpenedAt, ID: p.ID, Limit: 5})
+		after, err := n.PaymentsOfPlayer(t.Context(), brand.ID, "q", ledger.PaymentPage{OpenedAt: p.OpenedAt, ID: p.ID, Limit: 5})
 		if err != nil || len(after) != 0 {
 			t.Errorf("behind the last one: %+v %v", after, err)
 		}

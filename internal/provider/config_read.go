@@ -418,7 +418,7 @@ func (r reader) places(n ast.Node, what string) []Place {
 func (r reader) triggers(n ast.Node) map[string]string {
 	pairs, ok := yamltree.Pairs(n)
 	if !ok || len(pairs) == 0 {
-		r.Complain(n, "triggers is %s; write a line for each type of the provider, as in payment.captured: captured", yamltree.Describe(n))
+		r.Complain(n, "triggers is %s; write a line for each type of the provider, as in payment.captured: capture", yamltree.Describe(n))
 		return nil
 	}
 	all := map[string]string{}

@@ -2,8 +2,10 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -124,3 +126,57 @@ func TestCut_TokensAreReadBack(t *testing.T) {
 }
 
 var _ ledger.Service = (*spy)(nil)
+
+// posting answers every command as posted, and knows no payments.
+type posting struct {
+	ledger.Service
+	ledger.Payments
+}
+
+func (posting) Execute(_ context.Context, b ledger.Batch) ([]ledger.Result, error) {
+	c := b.Commands[0]
+	return []ledger.Result{{Outcome: ledger.Outcome{Transaction: c.ID(), Ledger: c.Ledger, Key: c.Key, Kind: c.Kind, Decided: ledger.Posted, Step: &ledger.Transition{Payment: c.ID()}}}}, nil
+}
+
+func (posting) PaymentsOfPlayer(context.Context, id.Ledger, id.Player, ledger.PaymentPage) ([]ledger.Payment, error) {
+	return nil, nil
+}
+
+func (posting) PaymentsInState(context.Context, id.Ledger, ledger.PaymentKind, ledger.PaymentState, ledger.PaymentPage) ([]ledger.Payment, error) {
+	return nil, nil
+}
+
+func (posting) PaymentsByReference(context.Context, id.Ledger, string, string, int) ([]ledger.Payment, error) {
+	return nil, nil
+}
+
+// FuzzPaymentJSON sends bytes to each procedure that reads much.
+func FuzzPaymentJSON(f *testing.F) {
+	model, _ := wallets(f)
+	handler := NewHandler(posting{Service: model}, Options{DefaultLedger: "shop-eu", Payments: posting{}})
+	f.Add("Create", []byte(`{"kind":"deposit","trigger":"authorize","amount":{"minor_units":5000,"currency":"EUR"},"player":"p","parent_payment_id":""}`))
+	f.Add("Step", []byte(`{"payment_id":"018f3b5e-7b1a-8c3d-9e4f-0123456789ab","kind":"deposit","trigger":"capture"}`))
+	f.Add("Step", []byte(`{"payment_id":"00000000-0000-0000-0000-000000000000","kind":"deposit","trigger":"capture"}`))
+	f.Add("UpdatePlayer", []byte(`{"player":"p","limits":[{"measure":"stake","period":"day","amount":{"minor_units":0,"currency":"EUR"}}]}`))
+	f.Add("UpdatePlayer", []byte(`{"player":"p","excluded_until":"9999-12-31T23:59:59Z"}`))
+	f.Add("ListPayments", []byte(`{"player":"p","page_token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`))
+	f.Add("ListPayments", []byte(`{"in_state":{"kind":"deposit","state":"\u0000"}}`))
+	f.Fuzz(func(t *testing.T, procedure string, body []byte) {
+		if !slices.Contains([]string{"Create", "Step", "UpdatePlayer", "ListPayments"}, procedure) {
+			t.Skip()
+		}
+		r := httptest.NewRequest(http.MethodPost, "/meridian.payments.v1.PaymentService/"+procedure, bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", "k")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code >= 500 {
+			t.Fatalf("%d %s for %q", w.Code, w.Body, body)
+		}
+		if w.Code == http.StatusBadRequest {
+			if got := (reply{w.Code, w.Header(), nil, w.Body.Bytes()}).refusal(t); got.reason != "INVALID_ARGUMENT" || got.field == "" {
+				t.Fatalf("%q is refused as %+v", body, got)
+			}
+		}
+	})
+}

@@ -221,12 +221,17 @@ func readResult(m *ledgerv1.CommandResult) (ledger.Result, error) {
 	return ledger.Result{Outcome: o}, err
 }
 
-// renderCommand is the inverse of parser.command.
-func renderCommand(c ledger.Command) *ledgerv1.Command {
-	t := &ledgerv1.Terms{
+// renderTerms is the inverse of parser.terms.
+func renderTerms(c ledger.Command) *ledgerv1.Terms {
+	return &ledgerv1.Terms{
 		Ledger: string(c.Ledger), IdempotencyKey: string(c.Key), Reason: string(c.Reason), ReferenceId: c.Reference, CorrelationId: c.Correlation,
 		Metadata: c.Metadata, EffectiveAt: stamp(c.EffectiveAt),
 	}
+}
+
+// renderCommand is the inverse of parser.command.
+func renderCommand(c ledger.Command) *ledgerv1.Command {
+	t := renderTerms(c)
 	account, counter, amount := string(c.Account), string(c.Counter), renderMoney(c.Amount)
 	switch c.Kind {
 	case ledger.KindDebit:

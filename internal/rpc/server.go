@@ -39,6 +39,7 @@ type Options struct {
 	Search         *search.Service             // answers SearchTransactions
 	Recon          *recon.Service              // answers ReconService; nil: that is unimplemented
 	Explain        *explain.Service            // answers ExplainService; nil: that is unimplemented
+	Payments       ledger.Payments             // what PaymentService reads; nil: that is unimplemented
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
@@ -83,6 +84,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewQueryServiceHandler(h, common...))
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
 	mux.Handle(paymentsv1connect.NewReconServiceHandler(reconciler{h, o.Recon}, common...))
+	mux.Handle(paymentsv1connect.NewPaymentServiceHandler(payments{h, o.Payments}, common...))
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
 	mux.Handle(paymentsv1connect.NewProviderServiceHandler(newProviders(o), common...))
@@ -122,6 +124,7 @@ func services() []string {
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
 		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName, paymentsv1connect.ReconServiceName,
 		paymentsv1connect.ExplainServiceName,
+		paymentsv1connect.PaymentServiceName,
 	}
 }
 

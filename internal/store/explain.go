@@ -370,6 +370,6 @@ func (s *Store) Children(ctx context.Context, p ledger.Payment, limit int) ([]le
 	if p.Player == "" {
 		return nil, nil
 	}
-	all, err := s.PaymentsOfPlayer(ctx, p.Ledger, p.Player, PaymentPage{Limit: limit})
+	all, err := s.PaymentsOfPlayer(ctx, p.Ledger, p.Player, ledger.PaymentPage{Limit: limit})
 	return slices.DeleteFunc(all, func(c ledger.Payment) bool { return c.Parent != p.ID }), err
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
 
+var _ ledger.Payments = (*Store)(nil)
+
 const (
 	paymentColumns = `home, ledger_id, id, kind, state, version, attempts, player, parent, asset, scale, provider, provider_reference, data,
     opened_at, changed_at`
@@ -246,7 +248,7 @@ var sqlSelectPayment = `
 SELECT ` + paymentReading + `
 FROM payment p WHERE p.home = $1 AND p.ledger_id = $2 AND p.id = $3`
 
-// Payment returns a payment as it is now, or errs.ErrPaymentNotFound.
+// Payment implements ledger.Payments.
 func (s *Store) Payment(ctx context.Context, key id.Ledger, payment id.Transaction) (ledger.Payment, error) {
 	found, err := s.queryPayments(ctx, key, sqlSelectPayment, [16]byte(payment))
 	if err != nil {
@@ -258,14 +260,8 @@ func (s *Store) Payment(ctx context.Context, key id.Ledger, payment id.Transacti
 	return found[0], nil
 }
 
-// PaymentPage is where a list of payments goes on: after the one that was opened then and has that id. The zero value begins with the newest.
-type PaymentPage struct {
-	OpenedAt time.Time
-	ID       id.Transaction
-	Limit    int
-}
-
-func (p PaymentPage) args() []any {
+// pageArgs are the place and the limit of a page.
+func pageArgs(p ledger.PaymentPage) []any {
 	if p.OpenedAt.IsZero() {
 		return []any{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), [16]byte{}, p.Limit} // infinity is beyond what CockroachDB takes
 	}
@@ -277,9 +273,9 @@ SELECT ` + paymentReading + `
 FROM payment p WHERE p.player = $3 AND p.player <> '' AND p.home = $1 AND p.ledger_id = $2 AND (p.opened_at, p.id) < ($4, $5)
 ORDER BY p.opened_at DESC, p.id DESC LIMIT $6`
 
-// PaymentsOfPlayer lists the payments of a player, newest first.
-func (s *Store) PaymentsOfPlayer(ctx context.Context, key id.Ledger, player id.Player, page PaymentPage) ([]ledger.Payment, error) {
-	return s.queryPayments(ctx, key, sqlPaymentsOfPlayer, append([]any{string(player)}, page.args()...)...)
+// PaymentsOfPlayer implements ledger.Payments.
+func (s *Store) PaymentsOfPlayer(ctx context.Context, key id.Ledger, player id.Player, page ledger.PaymentPage) ([]ledger.Payment, error) {
+	return s.queryPayments(ctx, key, sqlPaymentsOfPlayer, append([]any{string(player)}, pageArgs(page)...)...)
 }
 
 var sqlPaymentsInState = `
@@ -287,9 +283,9 @@ SELECT ` + paymentReading + `
 FROM payment p WHERE p.state = $4 AND p.home = $1 AND p.ledger_id = $2 AND p.kind = $3 AND (p.opened_at, p.id) < ($5, $6)
 ORDER BY p.opened_at DESC, p.id DESC LIMIT $7`
 
-// PaymentsInState lists the payments of a kind that stand in a state, newest first.
-func (s *Store) PaymentsInState(ctx context.Context, key id.Ledger, kind ledger.PaymentKind, state ledger.PaymentState, page PaymentPage) ([]ledger.Payment, error) {
-	return s.queryPayments(ctx, key, sqlPaymentsInState, append([]any{string(kind), string(state)}, page.args()...)...)
+// PaymentsInState implements ledger.Payments.
+func (s *Store) PaymentsInState(ctx context.Context, key id.Ledger, kind ledger.PaymentKind, state ledger.PaymentState, page ledger.PaymentPage) ([]ledger.Payment, error) {
+	return s.queryPayments(ctx, key, sqlPaymentsInState, append([]any{string(kind), string(state)}, pageArgs(page)...)...)
 }
 
 var sqlPaymentsByReference = `
@@ -300,7 +296,7 @@ FROM (SELECT home, ledger_id, id FROM payment
 JOIN payment p ON p.home = k.home AND p.ledger_id = k.ledger_id AND p.id = k.id
 ORDER BY p.opened_at DESC, p.id`
 
-// PaymentsByReference returns up to limit payments that a provider knows by a reference, newest first: one, unless somebody gave it twice.
+// PaymentsByReference implements ledger.Payments.
 func (s *Store) PaymentsByReference(ctx context.Context, key id.Ledger, provider, reference string, limit int) ([]ledger.Payment, error) {
 	return s.queryPayments(ctx, key, sqlPaymentsByReference, provider, reference, limit)
 }
@@ -327,7 +323,7 @@ SELECT home, ledger_id, payment_id, number, transaction_id, trigger_name, from_s
 FROM payment_step WHERE home = $1 AND ledger_id = $2 AND payment_id = $3 AND number > $4
 ORDER BY number LIMIT $5`
 
-// PaymentSteps returns the history of a payment after a number, oldest first, refused steps among it. A payment that is not there has none.
+// PaymentSteps implements ledger.Payments. A payment that is not there has none.
 func (s *Store) PaymentSteps(ctx context.Context, key id.Ledger, payment id.Transaction, after int64, limit int) ([]ledger.PaymentStep, error) {
 	l, err := s.Ledger(ctx, key)
 	if err != nil {
@@ -354,7 +350,7 @@ var sqlSelectPlayer = `
 SELECT ` + playerReading + `
 FROM player p WHERE p.home = $1 AND p.ledger_id = $2 AND p.id = $3`
 
-// Player returns what gates know of a player, or errs.ErrPlayerNotFound where nobody has said anything and nothing was paid.
+// Player implements ledger.Payments.
 func (s *Store) Player(ctx context.Context, key id.Ledger, player id.Player) (ledger.Player, error) {
 	l, err := s.Ledger(ctx, key)
 	if err != nil {

@@ -70,16 +70,32 @@ SELECT statement_id, number, reference, line, line_id, kind, asset, amount::text
 FROM statement_line WHERE home = $1 AND ledger_id = $2 AND statement_id = ANY($3::uuid[]) AND NOT pending
 ORDER BY reference, statement_id, number`
 
+// Both kinds of rows come in one order: plain commands by the reference that the client gave, and steps by the provider's reference of their payment. That
+// is taken from the journal, as it was known when the step was recorded, so that it never changes. What a settled deposit brings to the bank is left out: it is
+// a part of a payout, which has a reference of its own.
+//
 // A reversal without a reference is one that the provider does not know of; the index on reverses finds it. Sorting is the engine's work, on its disk
 // where it is much: the index on references has the order of the collation, which is not that of the lines.
 const sqlScanBooks = `
-SELECT j.reference, j.id, j.kind, j.outcome, COALESCE(j.reason, ''), j.entries, COALESCE(j.request->'amount'->>'minor_units', '0'),
-    COALESCE(j.request->'amount'->>'currency', ''), j.effective_at, r.id IS NOT NULL
-FROM journal j
-LEFT JOIN journal r ON r.home = j.home AND r.ledger_id = j.ledger_id AND r.reverses = j.id AND r.reference IS NULL AND r.recorded_at <= $3
-WHERE j.home = $1 AND j.ledger_id = $2 AND j.reference IS NOT NULL AND j.recorded_at <= $3 AND j.effective_at >= $4 AND j.effective_at < $5
-    AND j.kind IN ('debit', 'credit', 'transfer', 'post', 'commit', 'reverse')
-ORDER BY convert_to(j.reference, 'UTF8'), j.recorded_at, j.id`
+SELECT b.reference, b.id, b.payment_id, b.kind, b.outcome, b.reason, b.entries, b.asked, b.code, b.effective_at, b.reversed FROM (
+    SELECT j.reference, j.id, NULL::uuid AS payment_id, j.kind, j.outcome, COALESCE(j.reason, '') AS reason, j.entries,
+        COALESCE(j.request->'amount'->>'minor_units', '0') AS asked, COALESCE(j.request->'amount'->>'currency', '') AS code, j.effective_at,
+        r.id IS NOT NULL AS reversed, j.recorded_at
+    FROM journal j
+    LEFT JOIN journal r ON r.home = j.home AND r.ledger_id = j.ledger_id AND r.reverses = j.id AND r.reference IS NULL AND r.recorded_at <= $3
+    WHERE j.home = $1 AND j.ledger_id = $2 AND j.reference IS NOT NULL AND j.recorded_at <= $3 AND j.effective_at >= $4 AND j.effective_at < $5
+        AND j.kind IN ('debit', 'credit', 'transfer', 'post', 'commit', 'reverse')
+    UNION ALL
+    SELECT j.detail->'step'->>'provider_reference', j.id, p.id, p.kind || '.' || s.trigger_name, j.outcome, '', j.entries, '0', '', j.effective_at,
+        false, j.recorded_at
+    FROM payment p
+    JOIN payment_step s ON s.home = p.home AND s.ledger_id = p.ledger_id AND s.payment_id = p.id
+    JOIN journal j ON j.home = s.home AND j.ledger_id = s.ledger_id AND j.id = s.transaction_id
+    WHERE p.home = $1 AND p.ledger_id = $2 AND p.provider_reference <> '' AND p.provider = $6 AND s.outcome = 'posted'
+        AND NOT (p.kind = 'deposit' AND s.trigger_name = 'settle') AND j.detail->'step'->>'provider_reference' <> ''
+        AND j.recorded_at <= $3 AND j.effective_at >= $4 AND j.effective_at < $5
+) b
+ORDER BY convert_to(b.reference, 'UTF8'), b.recorded_at, b.id`
 
 // Compare implements recon.Store. Each side is one statement, whose rows are read as they come.
 func (s *Store) Compare(
@@ -145,7 +161,7 @@ type bookReader struct {
 
 func (b *bookReader) scan(ctx context.Context, conn *pgx.Conn, n recon.Snapshot) iter.Seq2[recon.Book, error] {
 	return func(yield func(recon.Book, error) bool) {
-		rows, err := conn.Query(ctx, sqlScanBooks, b.ledger.Home, b.ledger.ID, n.Cut, n.From.Add(-b.rules.Reach()), n.To.Add(b.rules.Reach()))
+		rows, err := conn.Query(ctx, sqlScanBooks, b.ledger.Home, b.ledger.ID, n.Cut, n.From.Add(-b.rules.Reach()), n.To.Add(b.rules.Reach()), n.Provider)
 		if err != nil {
 			yield(recon.Book{}, db.Classify(fmt.Errorf("read the journal by reference: %w", err)))
 			return
@@ -156,8 +172,9 @@ func (b *bookReader) scan(ctx context.Context, conn *pgx.Conn, n recon.Snapshot)
 		var code money.Code
 		var entries []byte
 		var reversed bool
+		var payment pgtype.UUID
 		into := []any{
-			&book.Reference, (*[16]byte)(&book.Transaction), again(&book.Kind), again(&outcome), again(&book.Reason), &entries, &asked, again(&code), &book.Date,
+			&book.Reference, (*[16]byte)(&book.Transaction), &payment, again(&book.Kind), again(&outcome), again(&book.Reason), &entries, &asked, again(&code), &book.Date,
 			&reversed,
 		}
 		for rows.Next() {
@@ -165,7 +182,7 @@ func (b *bookReader) scan(ctx context.Context, conn *pgx.Conn, n recon.Snapshot)
 				yield(recon.Book{}, db.Classify(fmt.Errorf("read a journal row: %w", err)))
 				return
 			}
-			book.Date = book.Date.UTC()
+			book.Date, book.Payment = book.Date.UTC(), payment.Bytes
 			if book.State = recon.Posted; reversed {
 				book.State = recon.Reversed
 			}

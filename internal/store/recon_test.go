@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/payment"
 	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/recon/statement"
 	"github.com/meridian-ledger/meridian/internal/store"
@@ -57,7 +58,7 @@ func newReconciling(t *testing.T, d dbtest.Database) *reconciling {
 	t.Helper()
 	r := &reconciling{Database: d, day: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -10)}
 	r.books.Store = store.New(d.DB)
-	r.books.Committer = commit.New(r.books.Store, commit.Options{})
+	r.books.Committer = commit.New(r.books.Store, commit.Options{Lifecycle: payment.Default().Lifecycle()})
 	t.Cleanup(func() {
 		if err := r.books.Drain(context.Background()); err != nil {
 			t.Errorf("drain: %v", err)

@@ -184,11 +184,12 @@ func (f *fact) event(home id.Home) (event.Event, error) {
 			Hold *struct {
 				From id.Account `json:"from"`
 			}
+			Step *ledger.Transition
 		}
 		if err := json.Unmarshal(f.detail, &detail); err != nil {
 			return e, fmt.Errorf("read its detail: %w", err)
 		}
-		o.Detail = detail.Facts
+		o.Detail, o.Step = detail.Facts, detail.Step
 		if a := detail.Account; a != nil {
 			o.Account = &ledger.Account{Status: a.Status}
 		}
