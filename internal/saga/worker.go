@@ -172,6 +172,10 @@ const most = 64
 // work takes a saga from step to step until it has to wait, or has ended.
 func (w *sitting) work(ctx context.Context, s Saga) error {
 	for range most {
+		held, err := w.gate(ctx, &s)
+		if held || err != nil {
+			return err
+		}
 		a, err := w.act(ctx, &s)
 		if err != nil {
 			return err
@@ -192,24 +196,20 @@ func (w *sitting) work(ctx context.Context, s Saga) error {
 		if s = next; s.State.Ended() || s.State == Stuck || s.State == Review || s.DueAt.After(w.Now()) {
 			return nil
 		}
-		if s, err = w.gate(ctx, s); err != nil || s.State == Review {
-			return err
-		}
 	}
 	return nil
 }
 
-// gate stops a saga in front of a step that somebody else has to approve.
-func (w *sitting) gate(ctx context.Context, s Saga) (Saga, error) {
+// gate stops a saga in front of a step that somebody else has to approve. It is asked before every action: whoever takes over may begin right there.
+func (w *sitting) gate(ctx context.Context, s *Saga) (held bool, err error) {
 	flow := Flows[s.Flow]
 	if s.Progress.Back || !s.Request.FourEyes || s.Progress.ApprovedBy != "" || !flow.Steps[flow.at(s.Step)].Approval {
-		return s, nil
+		return false, nil
 	}
 	now := micros(w.Now())
 	s.State, s.Awaits, s.Cause, s.Detail, s.ChangedAt = Review, "somebody other than "+s.Request.Actor, causeApproval, "the request asks for approval by somebody else", now
 	s.Progress.Proposal = &Proposal{Choice: Proceed, Actor: s.Request.Actor, At: now}
-	err := w.write(ctx, &s, &Line{Step: s.Step, Event: "review", Cause: s.Cause, Detail: s.Detail, At: now})
-	return s, err
+	return true, w.write(ctx, s, &Line{Step: s.Step, Event: "review", Cause: s.Cause, Detail: s.Detail, At: now})
 }
 
 // write writes a change of a saga that was not written since it was read, and makes s what is stored then.
