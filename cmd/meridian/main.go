@@ -66,7 +66,7 @@ by --config or MERIDIAN_CONFIG). A flag wins over the environment, the environme
 	root.PersistentFlags().String("config", "", "YAML file with values for flags that are not given otherwise")
 	root.AddCommand(
 		serveCommand(), devCommand(), demoCommand(), drillCommand(), migrateCommand(), importCommand(), verifyCommand(), benchCommand(),
-		accountCommand(), transferCommand(), transactionCommand(), searchCommand(), reconCommand(), eventsCommand(), providerCommand(), regionsCommand(), versionCommand(),
+		accountCommand(), transferCommand(), transactionCommand(), searchCommand(), reconCommand(), eventsCommand(), providerCommand(), sagasOfPayments(), regionsCommand(), versionCommand(),
 	)
 	return root
 }

@@ -1,4 +1,4 @@
-package saga
+package saga_test
 
 import (
 	"context"
@@ -13,18 +13,19 @@ import (
 	"github.com/meridian-ledger/meridian/internal/payment"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/provider/simulate"
+	"github.com/meridian-ledger/meridian/internal/saga"
 )
 
 // tale is a flow, how the provider answers, what people do, and how it has to end.
 type tale struct {
 	name    string
-	flow    Name
+	flow    saga.Name
 	manner  simulate.Manner
-	before  func(w *world, player id.Player) // after the deposit of the player
-	person  func(w *world, s Saga) error     // once it is stuck or in review, or at once where meddle is set
-	meddle  int                              // a person acts after so many calls of the worker
+	before  func(w *world, player id.Player)  // after the deposit of the player
+	person  func(w *world, s saga.Saga) error // once it is stuck or in review, or at once where meddle is set
+	meddle  int                               // a person acts after so many calls of the worker
 	four    bool
-	state   State
+	state   saga.State
 	main    payment.State
 	bonus   payment.State
 	cause   string
@@ -37,15 +38,15 @@ func deaf(lost int, deafTo int, decline bool) simulate.Manner {
 	return simulate.Manner{Lose: lost, Deaf: deafTo, Decline: decline}
 }
 
-func compensates(w *world, s Saga) error {
+func compensates(w *world, s saga.Saga) error {
 	_, err := w.ops.Compensate(w.t.Context(), brand.ID, s.ID, "bob", "as the player asked")
-	if s.State != Stuck && errs.Of(err).Reason == errs.ReasonDecided { // it has ended, or turned around, already
+	if s.State != saga.Stuck && errs.Of(err).Reason == errs.ReasonDecided { // it has ended, or turned around, already
 		return nil
 	}
 	return err
 }
 
-func approves(w *world, s Saga) error {
+func approves(w *world, s saga.Saga) error {
 	_, err := w.ops.Approve(w.t.Context(), brand.ID, s.ID, "bob")
 	return err
 }
@@ -53,15 +54,15 @@ func approves(w *world, s Saga) error {
 func tales() []tale {
 	all := []tale{}
 	for _, f := range []struct {
-		flow           Name
+		flow           saga.Name
 		paid, back     payment.State
 		bonus          payment.State
 		cash, cashBack int64
 		closes         func(w *world, player id.Player)
 	}{
-		{flow: Withdrawal, paid: "settled", back: "compensated", cash: 9000, cashBack: 10_000},
-		{flow: Refund, paid: "settled", back: "compensated", cash: 9000, cashBack: 10_000},
-		{flow: Deposit, paid: "settled", back: "voided", bonus: "granted", cash: 11_000, cashBack: 10_000},
+		{flow: saga.Withdrawal, paid: "settled", back: "compensated", cash: 9000, cashBack: 10_000},
+		{flow: saga.Refund, paid: "settled", back: "compensated", cash: 9000, cashBack: 10_000},
+		{flow: saga.Deposit, paid: "settled", back: "voided", bonus: "granted", cash: 11_000, cashBack: 10_000},
 	} {
 		for _, m := range []struct {
 			name   string
@@ -77,9 +78,9 @@ func tales() []tale {
 			{"the provider declines", deaf(0, 0, true), 0},
 			{"the provider does not answer, and has declined", deaf(1, 0, true), 0},
 		} {
-			one := tale{name: string(f.flow) + ": " + m.name, flow: f.flow, manner: m.manner, moved: m.moved, state: Completed, main: f.paid, bonus: f.bonus, cash: f.cash}
+			one := tale{name: string(f.flow) + ": " + m.name, flow: f.flow, manner: m.manner, moved: m.moved, state: saga.Completed, main: f.paid, bonus: f.bonus, cash: f.cash}
 			if m.manner.Decline {
-				one.state, one.main, one.bonus, one.cash, one.cause = Compensated, f.back, "", f.cashBack, "refused_by_bank"
+				one.state, one.main, one.bonus, one.cash, one.cause = saga.Compensated, f.back, "", f.cashBack, "refused_by_bank"
 			}
 			all = append(all, one)
 		}
@@ -92,14 +93,14 @@ func tales() []tale {
 		w.profile(ledger.PlayerChange{Player: player, Status: ledger.PlayerSuspended})
 	}
 	return append(all,
-		tale{name: "withdrawal: there is no money", flow: Withdrawal, before: tooMuch, state: Compensated, cause: "insufficient_funds", refused: true, cash: 500},
-		tale{name: "refund: the money is gone", flow: Refund, before: tooMuch, state: Compensated, cause: "insufficient_funds", refused: true, cash: 500},
-		tale{name: "deposit: a gate is closed", flow: Deposit, before: excluded, state: Compensated, cause: "gate_closed", refused: true, cash: 10_000},
-		tale{name: "withdrawal: two people", flow: Withdrawal, four: true, person: approves, state: Completed, main: "settled", moved: 1, cash: 9000},
-		tale{name: "refund: two people", flow: Refund, four: true, person: approves, state: Completed, main: "settled", moved: 1, cash: 9000},
+		tale{name: "withdrawal: there is no money", flow: saga.Withdrawal, before: tooMuch, state: saga.Compensated, cause: "insufficient_funds", refused: true, cash: 500},
+		tale{name: "refund: the money is gone", flow: saga.Refund, before: tooMuch, state: saga.Compensated, cause: "insufficient_funds", refused: true, cash: 500},
+		tale{name: "deposit: a gate is closed", flow: saga.Deposit, before: excluded, state: saga.Compensated, cause: "gate_closed", refused: true, cash: 10_000},
+		tale{name: "withdrawal: two people", flow: saga.Withdrawal, four: true, person: approves, state: saga.Completed, main: "settled", moved: 1, cash: 9000},
+		tale{name: "refund: two people", flow: saga.Refund, four: true, person: approves, state: saga.Completed, main: "settled", moved: 1, cash: 9000},
 		tale{
-			name: "withdrawal: not approved", flow: Withdrawal, four: true, state: Compensated, main: "cancelled", cause: "rejected", cash: 10_000,
-			person: func(w *world, s Saga) error {
+			name: "withdrawal: not approved", flow: saga.Withdrawal, four: true, state: saga.Compensated, main: "cancelled", cause: "rejected", cash: 10_000,
+			person: func(w *world, s saga.Saga) error {
 				_, err := w.ops.Reject(w.t.Context(), brand.ID, s.ID, "bob", "unusual")
 				return err
 			},
@@ -108,7 +109,7 @@ func tales() []tale {
 }
 
 // begin makes a world where a tale begins.
-func (tl tale) begin(w *world, player id.Player) Saga {
+func (tl tale) begin(w *world, player id.Player) saga.Saga {
 	w.t.Helper()
 	w.desk.Manner = func(string, provider.Order) simulate.Manner { return tl.manner }
 	deposit := w.player(player)
@@ -119,7 +120,7 @@ func (tl tale) begin(w *world, player id.Player) Saga {
 }
 
 // end lets people and workers go on to the end.
-func (tl tale) end(w *world, s Saga) Saga {
+func (tl tale) end(w *world, s saga.Saga) saga.Saga {
 	w.t.Helper()
 	for range 5 {
 		if s = w.run(s.ID, &death{}); s.State.Ended() {
@@ -133,31 +134,31 @@ func (tl tale) end(w *world, s Saga) Saga {
 		}
 	}
 	w.t.Fatalf("%s: people and workers never end", tl.name)
-	return Saga{}
+	return saga.Saga{}
 }
 
 // judge proves that a saga ended as its tale says.
-func (tl tale) judge(w *world, s Saga, player id.Player) {
+func (tl tale) judge(w *world, s saga.Saga, player id.Player) {
 	w.t.Helper()
 	if s.State != tl.state || s.Cause != tl.cause {
 		w.t.Errorf("it is %s because of %q (%s), want %s because of %q", s.State, s.Cause, s.Detail, tl.state, tl.cause)
 	}
 	made := s.Progress.Payments
-	if tl.refused != made[Main].IsZero() {
+	if tl.refused != made[saga.Main].IsZero() {
 		w.t.Errorf("its payments are %v", made)
 	}
-	if !tl.refused && w.payment(made[Main]).State != tl.main {
-		w.t.Errorf("the payment is %s, want %s", w.payment(made[Main]).State, tl.main)
+	if !tl.refused && w.payment(made[saga.Main]).State != tl.main {
+		w.t.Errorf("the payment is %s, want %s", w.payment(made[saga.Main]).State, tl.main)
 	}
-	if (tl.bonus == "") != made[Bonus].IsZero() || tl.bonus != "" && w.payment(made[Bonus]).State != tl.bonus {
-		w.t.Errorf("the bonus is %v, want %s", made[Bonus], tl.bonus)
+	if (tl.bonus == "") != made[saga.Bonus].IsZero() || tl.bonus != "" && w.payment(made[saga.Bonus]).State != tl.bonus {
+		w.t.Errorf("the bonus is %v, want %s", made[saga.Bonus], tl.bonus)
 	}
 	moved := 0
 	for key, n := range w.desk.Moved() {
 		if n > 1 {
 			w.t.Errorf("under %s money moved %d times", key, n)
 		}
-		if slices.Contains([]string{s.orderKey("pay"), s.orderKey("charge"), s.orderKey("give_back")}, key) {
+		if slices.Contains([]string{s.OrderKey("pay"), s.OrderKey("charge"), s.OrderKey("give_back")}, key) {
 			moved += n
 		}
 	}
@@ -173,7 +174,7 @@ func (tl tale) judge(w *world, s Saga, player id.Player) {
 			w.t.Errorf("line %d of the history: %+v", i+1, l)
 		}
 	}
-	if e := explain(s, lines); len(e.Steps) != len(Flows[s.Flow].Steps) || e.Next == "" {
+	if e := saga.ExplainLines(s, lines); len(e.Steps) != len(saga.Flows[s.Flow].Steps) || e.Next == "" {
 		w.t.Errorf("it is not explained: %+v", e)
 	}
 }
@@ -286,14 +287,14 @@ func TestSagas_ThatPeopleTakeBackAtAnyPointEndWhole(t *testing.T) {
 			if s = w.run(s.ID, &death{}); !s.State.Ended() {
 				t.Fatalf("%s, taken back after call %d: it is %s: %s %s", tl.name, n, s.State, s.Cause, s.Detail)
 			}
-			main, moved := w.payment(s.Progress.Payments[Main]).State, 0
+			main, moved := w.payment(s.Progress.Payments[saga.Main]).State, 0
 			for _, times := range w.desk.Moved() {
 				moved += times
 			}
 			ends[fmt.Sprintf("%s %s %s, moved %d", s.Flow, s.State, main, moved)]++
 			whole := moved == 1 && main == "settled" || moved == 0 && slices.Contains([]payment.State{"cancelled", "compensated", "rejected", "voided"}, main)
-			bonus := s.Progress.Payments[Bonus]
-			if s.State == Compensated && !bonus.IsZero() && w.payment(bonus).State != "forfeited" || s.State == Completed && main != "settled" {
+			bonus := s.Progress.Payments[saga.Bonus]
+			if s.State == saga.Compensated && !bonus.IsZero() && w.payment(bonus).State != "forfeited" || s.State == saga.Completed && main != "settled" {
 				whole = false
 			}
 			if !whole {
@@ -307,10 +308,10 @@ func TestSagas_ThatPeopleTakeBackAtAnyPointEndWhole(t *testing.T) {
 // A worker that lost its lease without knowing goes on, and nothing of what it does counts.
 func TestSagas_AWorkerWithoutTheLeaseWritesNothing(t *testing.T) {
 	w := inMemory(t)
-	s := w.start(Withdrawal, "p", w.player("p"), false)
+	s := w.start(saga.Withdrawal, "p", w.player("p"), false)
 	old, lease := w.process(&death{}), w.lease()
 	w.lease()
-	if _, err := old.turn(context.Background(), lease); err == nil {
+	if _, err := old.Turn(context.Background(), lease); err == nil {
 		t.Fatal("it wrote under a lease that somebody else has")
 	}
 	if s, _ := w.tables.Saga(t.Context(), "eu", brand.ID, s.ID); s.Version != 1 || len(w.desk.Submitted()) > 0 {

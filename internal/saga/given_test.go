@@ -1,4 +1,4 @@
-package saga
+package saga_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/payment"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/provider/simulate"
+	"github.com/meridian-ledger/meridian/internal/saga"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -31,49 +32,46 @@ func eur(n int64) ledger.Money { return ledger.Money{Minor: money.FromInt64(n), 
 
 // tables are those of sagas: the store, or memory.
 type tables interface {
-	Store
-	OperatorStore
+	saga.Store
+	saga.OperatorStore
 }
-
-// ledgerBooks are the books with what a test needs to set them up.
-type ledgerBooks interface{ Books }
 
 // memory is the tables in memory.
 type memory struct {
 	mu    sync.Mutex
 	epoch int64
-	rows  map[id.Transaction]Saga
-	lines map[id.Transaction][]Line
+	rows  map[id.Transaction]saga.Saga
+	lines map[id.Transaction][]saga.Line
 }
 
 func newMemory() *memory {
-	return &memory{rows: map[id.Transaction]Saga{}, lines: map[id.Transaction][]Line{}}
+	return &memory{rows: map[id.Transaction]saga.Saga{}, lines: map[id.Transaction][]saga.Line{}}
 }
 
-func (m *memory) StartSaga(_ context.Context, s Saga, line Line) (Saga, bool, error) {
+func (m *memory) StartSaga(_ context.Context, s saga.Saga, line saga.Line) (saga.Saga, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if stands, there := m.rows[s.ID]; there {
 		return stands, true, nil
 	}
-	m.rows[s.ID], m.lines[s.ID] = s, []Line{line}
+	m.rows[s.ID], m.lines[s.ID] = s, []saga.Line{line}
 	return s, false, nil
 }
 
-func (m *memory) DueSagas(_ context.Context, home id.Home, now time.Time, _ int) ([]Saga, error) {
+func (m *memory) DueSagas(_ context.Context, home id.Home, now time.Time, _ int) ([]saga.Saga, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var due []Saga
+	var due []saga.Saga
 	for _, s := range m.rows {
-		if s.Home == home && (s.State == Running || s.State == Compensating || s.State == Waiting) && !s.DueAt.After(now) {
+		if s.Home == home && (s.State == saga.Running || s.State == saga.Compensating || s.State == saga.Waiting) && !s.DueAt.After(now) {
 			due = append(due, s)
 		}
 	}
-	slices.SortFunc(due, func(a, b Saga) int { return a.DueAt.Compare(b.DueAt) })
+	slices.SortFunc(due, func(a, b saga.Saga) int { return a.DueAt.Compare(b.DueAt) })
 	return due, nil
 }
 
-func (m *memory) AdvanceSaga(_ context.Context, lease event.Lease, s Saga, line *Line) error {
+func (m *memory) AdvanceSaga(_ context.Context, lease event.Lease, s saga.Saga, line *saga.Line) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if lease.Epoch != m.epoch {
@@ -82,7 +80,7 @@ func (m *memory) AdvanceSaga(_ context.Context, lease event.Lease, s Saga, line 
 	return m.put(s, line)
 }
 
-func (m *memory) put(s Saga, line *Line) error {
+func (m *memory) put(s saga.Saga, line *saga.Line) error {
 	if m.rows[s.ID].Version != s.Version-1 {
 		return errs.ErrContended
 	}
@@ -96,36 +94,36 @@ func (m *memory) put(s Saga, line *Line) error {
 	return nil
 }
 
-func (m *memory) ChangeSaga(_ context.Context, s Saga, line Line) error {
+func (m *memory) ChangeSaga(_ context.Context, s saga.Saga, line saga.Line) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.put(s, &line)
 }
 
-func (m *memory) TallySagas(context.Context, id.Home) ([]Tally, error) { return nil, nil }
+func (m *memory) TallySagas(context.Context, id.Home) ([]saga.Tally, error) { return nil, nil }
 
-func (m *memory) Saga(_ context.Context, _ id.Home, _ id.Ledger, key id.Transaction) (Saga, error) {
+func (m *memory) Saga(_ context.Context, _ id.Home, _ id.Ledger, key id.Transaction) (saga.Saga, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, there := m.rows[key]
 	if !there {
-		return Saga{}, ErrNotFound
+		return saga.Saga{}, saga.ErrNotFound
 	}
 	return s, nil
 }
 
-func (m *memory) SagaLines(_ context.Context, _ id.Home, _ id.Ledger, key id.Transaction, after int64, _ int) ([]Line, error) {
+func (m *memory) SagaLines(_ context.Context, _ id.Home, _ id.Ledger, key id.Transaction, after int64, _ int) ([]saga.Line, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.lines[key][after:]), nil
 }
 
-func (m *memory) StandingSagas(_ context.Context, _ id.Home, _ id.Ledger, _ Page) ([]Saga, error) {
+func (m *memory) StandingSagas(_ context.Context, _ id.Home, _ id.Ledger, _ saga.Page) ([]saga.Saga, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []Saga
+	var all []saga.Saga
 	for _, s := range m.rows {
-		if s.State == Stuck || s.State == Review || s.State == Waiting {
+		if s.State == saga.Stuck || s.State == saga.Review || s.State == saga.Waiting {
 			all = append(all, s)
 		}
 	}
@@ -206,15 +204,15 @@ func around[V any](d *death, call func() (V, error)) (V, error) {
 type mortal struct {
 	*death
 	tables
-	books ledgerBooks
+	books saga.Books
 	desk  provider.Desk
 }
 
-func (m mortal) DueSagas(ctx context.Context, home id.Home, now time.Time, n int) ([]Saga, error) {
-	return around(m.death, func() ([]Saga, error) { return m.tables.DueSagas(ctx, home, now, n) })
+func (m mortal) DueSagas(ctx context.Context, home id.Home, now time.Time, n int) ([]saga.Saga, error) {
+	return around(m.death, func() ([]saga.Saga, error) { return m.tables.DueSagas(ctx, home, now, n) })
 }
 
-func (m mortal) AdvanceSaga(ctx context.Context, lease event.Lease, s Saga, line *Line) error {
+func (m mortal) AdvanceSaga(ctx context.Context, lease event.Lease, s saga.Saga, line *saga.Line) error {
 	_, err := around(m.death, func() (any, error) { return nil, m.tables.AdvanceSaga(ctx, lease, s, line) })
 	return err
 }
@@ -244,10 +242,10 @@ type world struct {
 	t      testing.TB
 	clock  *simulate.Clock
 	tables tables
-	books  ledgerBooks
+	books  saga.Books
 	desk   *simulate.Orders
 	lease  func() event.Lease // the next owner's
-	ops    *Operators
+	ops    *saga.Operators
 	keys   int
 }
 
@@ -266,7 +264,7 @@ func inMemory(t testing.TB) *world {
 }
 
 func (w *world) open() {
-	w.ops = &Operators{Store: w.tables, Now: w.clock.Now, Ledger: func(context.Context, id.Ledger) (ledger.Ledger, error) { return brand, nil }}
+	w.ops = &saga.Operators{Store: w.tables, Now: w.clock.Now, Ledger: func(context.Context, id.Ledger) (ledger.Ledger, error) { return brand, nil }}
 }
 
 // posted executes a command that has to be accepted.
@@ -302,14 +300,14 @@ func (w *world) step(p id.Transaction, kind ledger.PaymentKind, on ledger.Trigge
 }
 
 // start starts a flow for a player with a deposit.
-func (w *world) start(flow Name, player id.Player, deposit id.Transaction, four bool) Saga {
+func (w *world) start(flow saga.Name, player id.Player, deposit id.Transaction, four bool) saga.Saga {
 	w.t.Helper()
-	q := Request{Player: player, Amount: eur(1000), Provider: "acme", Actor: "alice", FourEyes: four}
-	if flow == Deposit {
+	q := saga.Request{Player: player, Amount: eur(1000), Provider: "acme", Actor: "alice", FourEyes: four}
+	if flow == saga.Deposit {
 		bonus := eur(300)
 		q.Bonus = &bonus
 	}
-	if flow == Refund {
+	if flow == saga.Refund {
 		q.Parent = deposit
 	}
 	w.keys++
@@ -321,13 +319,13 @@ func (w *world) start(flow Name, player id.Player, deposit id.Transaction, four 
 }
 
 // process is a worker with ports that may die.
-func (w *world) process(d *death) *Workers {
+func (w *world) process(d *death) *saga.Workers {
 	m := mortal{death: d, tables: w.tables, books: w.books, desk: w.desk}
-	return NewWorkers(WorkerOptions{Store: m, Books: m, Desks: map[provider.Name]provider.Desk{"acme": m}, Now: w.clock.Now})
+	return saga.NewWorkers(saga.WorkerOptions{Store: m, Books: m, Desks: map[provider.Name]provider.Desk{"acme": m}, Now: w.clock.Now})
 }
 
 // run lets a process work until the saga rests or the process dies. The clock jumps to whatever is due next.
-func (w *world) run(key id.Transaction, d *death) Saga {
+func (w *world) run(key id.Transaction, d *death) saga.Saga {
 	w.t.Helper()
 	workers, lease := w.process(d), w.lease()
 	for range 500 {
@@ -335,11 +333,11 @@ func (w *world) run(key id.Transaction, d *death) Saga {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if s.State.Ended() || s.State == Stuck || s.State == Review || s.State == Waiting && s.DueAt.After(w.clock.Now()) {
+		if s.State.Ended() || s.State == saga.Stuck || s.State == saga.Review || s.State == saga.Waiting && s.DueAt.After(w.clock.Now()) {
 			return s
 		}
 		w.clock.Forward(s.DueAt)
-		if _, err := workers.turn(w.t.Context(), lease); d.killed {
+		if _, err := workers.Turn(w.t.Context(), lease); d.killed {
 			return s
 		} else if err != nil {
 			w.t.Fatal(err)
@@ -347,7 +345,7 @@ func (w *world) run(key id.Transaction, d *death) Saga {
 	}
 	s, _ := w.tables.Saga(w.t.Context(), "eu", brand.ID, key)
 	w.t.Fatalf("it goes round and round: %+v", s)
-	return Saga{}
+	return saga.Saga{}
 }
 
 func (w *world) payment(key id.Transaction) ledger.Payment {
