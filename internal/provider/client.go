@@ -82,6 +82,9 @@ func (c *Client) ask(ctx context.Context, method, path, key string, body []byte)
 	if err != nil {
 		return OrderStatus{}, fmt.Errorf("ask a provider: %w", err)
 	}
+	if body != nil {
+		request.GetBody = nil // net/http repeats what has an idempotency key by itself where a connection breaks; we ask for the status first
+	}
 	request.Header.Set(headerIdempotency, key)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
