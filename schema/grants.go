@@ -16,12 +16,12 @@ import (
 	"github.com/meridian-ledger/meridian/internal/db"
 )
 
-// rights are all that the role of a server may do. Journal, entry, stream, the history of payments and what reconciliation found are for ever:
-// nobody who holds the server's password can change or remove a line of them. Accounts, holds, payments and players change with commands; SELECT … FOR UPDATE asks for UPDATE as well. A server makes no
+// rights are all that the role of a server may do. Journal, entry, stream, the history of payments and of sagas and what reconciliation found are for ever:
+// nobody who holds the server's password can change or remove a line of them. Accounts, holds, payments and players change with commands, sagas with their steps; SELECT … FOR UPDATE asks for UPDATE as well. A server makes no
 // tables.
 var rights = []struct{ tables, may, not string }{
-	{"ledger, asset, journal, entry, stream, payment_step", "SELECT, INSERT", "UPDATE, DELETE"},
-	{"account, hold, payment, player", "SELECT, INSERT, UPDATE", "DELETE"},
+	{"ledger, asset, journal, entry, stream, payment_step, saga_step", "SELECT, INSERT", "UPDATE, DELETE"},
+	{"account, hold, payment, player, saga", "SELECT, INSERT, UPDATE", "DELETE"},
 	{"relay, subscription, progress, replay, callback", "SELECT, INSERT, UPDATE", "DELETE"},
 	{"subscription_secret, delivery, search_state, search_transaction, search_account", "SELECT, INSERT, UPDATE, DELETE", ""},
 	{"statement, statement_line, recon_result, recon_resolution, recon_decision", "SELECT, INSERT", "UPDATE, DELETE"},

@@ -27,7 +27,7 @@ func paymentCommand() *cobra.Command {
   meridian payment show 0d8f3b5e-7b1a-8c3d-9e4f-0123456789ab --ledger brand-eu
   meridian payment stuck --ledger brand-eu --older-than 1h`,
 	}
-	cmd.AddCommand(createPaymentCommand(), stepPaymentCommand(), showPaymentCommand(), listPaymentsCommand(), stuckCommand())
+	cmd.AddCommand(createPaymentCommand(), stepPaymentCommand(), showPaymentCommand(), listPaymentsCommand(), stuckCommand(), sagaCommand())
 	return cmd
 }
 

@@ -31,6 +31,7 @@ type simulateFlags struct {
 	parallel int
 	status   string
 	dryRun   bool
+	hold     bool
 	profile  simulate.Profile
 }
 
@@ -43,7 +44,8 @@ func simulateCommand() *cobra.Command {
 		Long: `It posts what happens to made-up payments to a server, signed as the scheme says: late, twice, out of order, never, against itself, or all at
 once. What is not answered 2xx it posts again. The same seed makes the same script. examples/providers.yaml configures a server for its bodies.
 
-With --status it also answers GET /status/REFERENCE with the truth, until it ends.`,
+With --status it also answers GET /status/REFERENCE with the truth, until it ends. There it takes orders as well: POST /orders, GET and DELETE /orders/KEY,
+which are what orders in a file of providers asks for; --hold keeps it there when the script is over.`,
 		Example: `  meridian provider simulate acme --scheme stripe --secret-file acme.secret --payments 100 --duplicate 0.2 --reorder 0.3
   meridian provider simulate acme --scheme standard-webhooks --secret-env ACME_SECRET --payments 4000 --callbacks 10000 --flood
   meridian provider simulate acme --scheme none --payments 3 --dry-run`,
@@ -66,6 +68,7 @@ With --status it also answers GET /status/REFERENCE with the truth, until it end
 	flags.StringVar(&f.secretEn, "secret-env", "", "environment variable with the secret, instead of a file")
 	flags.IntVar(&f.parallel, "parallel", 64, "requests at once")
 	flags.StringVar(&f.status, "status", "", "address to answer questions about payments at, as in 127.0.0.1:7171; left out: nowhere")
+	flags.BoolVar(&f.hold, "hold", false, "go on answering at --status until it is interrupted")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the script, and post nothing")
 	p := &f.profile
 	flags.Uint64Var(&p.Seed, "seed", 1, "the same seed and profile make the same script")
@@ -111,7 +114,11 @@ func (f *simulateFlags) run(ctx context.Context, out io.Writer, name provider.Na
 		if err != nil {
 			return fmt.Errorf("--status: %w", err)
 		}
-		desk := &http.Server{Handler: simulate.NewDesk(script, time.Now(), time.Now), ReadHeaderTimeout: 5 * time.Second}
+		answers, orders := http.NewServeMux(), &simulate.Orders{}
+		answers.Handle("/status/", simulate.NewDesk(script, time.Now(), time.Now))
+		answers.Handle("/orders", orders)
+		answers.Handle("/orders/", orders)
+		desk := &http.Server{Handler: answers, ReadHeaderTimeout: 5 * time.Second}
 		go func() { _ = desk.Serve(listener) }() // until it is closed
 		defer func() { _ = desk.Close() }()
 	}
@@ -122,7 +129,11 @@ func (f *simulateFlags) run(ctx context.Context, out io.Writer, name provider.Na
 	if err != nil {
 		return err
 	}
-	return printReport(out, script, report, asJSON)
+	if err := printReport(out, script, report, asJSON); err != nil || !f.hold || f.status == "" {
+		return err
+	}
+	<-ctx.Done()
+	return nil
 }
 
 func post(ctx context.Context, client *http.Client, url string, r simulate.Request) (int, error) {

@@ -14,14 +14,16 @@ import (
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/provider/step"
 	"github.com/meridian-ledger/meridian/internal/relay"
+	"github.com/meridian-ledger/meridian/internal/saga"
 )
 
-// providers is what a node does for payment providers: it takes their callbacks, applies those of the homes whose lease it has, and lets operators
+// providers is what a node does for payment providers: it works on sagas, takes their callbacks, applies those of the homes whose lease it has, and lets operators
 // look after what could not be applied.
 type providers struct {
 	intake    http.Handler // nil: no provider is configured
 	operators *provider.Operators
 	workers   *provider.Workers // nil: nothing applies callbacks here
+	sagas     *saga.Workers     // of all nodes, also of those that know no provider
 }
 
 // openProviders reads the file of providers, where there is one. A provider that shows a certificate has the server ask for one.
@@ -31,7 +33,9 @@ func openProviders(file string, svc service, registry prometheus.Registerer, tls
 		return l.Home, err
 	}
 	p := &providers{operators: &provider.Operators{Store: svc.Store, HomeOf: homeOf, Wake: func(id.Home) {}}}
+	sagas := saga.WorkerOptions{Store: svc.Store, Books: svc, Metrics: saga.NewMetrics(registry), Log: log}
 	if file == "" {
+		p.sagas = saga.NewWorkers(sagas)
 		return p, nil
 	}
 	config, err := provider.Load(file)
@@ -47,6 +51,8 @@ func openProviders(file string, svc service, registry prometheus.Registerer, tls
 		}
 		tlsConfig.ClientAuth = tls.RequestClientCert // the check of the provider says whether it is the right one
 	}
+	sagas.Desks = config.Desks()
+	p.sagas = saga.NewWorkers(sagas)
 	metrics := provider.NewMetrics(registry)
 	steps := step.Steps{Books: svc, Payments: svc.Store}
 	p.workers = provider.NewWorkers(provider.WorkerOptions{Store: svc.Store, Apply: steps.Apply, Config: config, Metrics: metrics, Log: log})
@@ -74,7 +80,7 @@ func knownTriggers(config provider.Config) error {
 // runners work on the homes whose lease the node has.
 func (p *providers) runners() []relay.Runner {
 	if p.workers == nil {
-		return nil
+		return []relay.Runner{p.sagas}
 	}
-	return []relay.Runner{p.workers}
+	return []relay.Runner{p.sagas, p.workers}
 }

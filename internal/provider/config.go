@@ -49,6 +49,7 @@ type Account struct {
 	Patience   time.Duration // how long an event may wait for what has to come before it
 	Answer     string        // the body of the 200; empty: {"status":"ok"}
 	TLS        bool          // a check asks for a client certificate
+	Orders     *DeskConfig   // where orders are given; nil: nowhere
 
 	vault *Vault
 }

@@ -65,7 +65,7 @@ func (r reader) document(root ast.Node) Config {
 
 func (r reader) account(name Name, n ast.Node) *Account {
 	a := &Account{Name: name, Format: JSON, Keep: RawNone, Patience: defaultPatience, vault: NewVault()}
-	f, _ := r.Fields(n, "provider "+string(name), []string{"ledger", "verify", "fields", "triggers"}, []string{"format", "items", "raw", "patience", "answer"})
+	f, _ := r.Fields(n, "provider "+string(name), []string{"ledger", "verify", "fields", "triggers"}, []string{"format", "items", "raw", "patience", "answer", "orders"})
 	if f == nil {
 		return a
 	}
@@ -114,7 +114,41 @@ func (r reader) account(name Name, n ast.Node) *Account {
 			r.Complain(node, "answer is %s; write the text that the provider wants to read, of at most %d bytes", yamltree.Describe(node), maxText)
 		}
 	}
+	if node, there := f["orders"]; there {
+		a.Orders = r.desk(node)
+	}
 	return a
+}
+
+// desk reads where orders are given to a provider.
+func (r reader) desk(n ast.Node) *DeskConfig {
+	f, ok := r.Fields(n, "orders", []string{"url"}, []string{"timeout", "token", "authorities"})
+	if !ok {
+		return nil
+	}
+	c := &DeskConfig{Timeout: defaultDeskWait}
+	c.URL, _ = yamltree.Text(f["url"])
+	if wrong := checkDeskURL(c.URL); wrong != "" {
+		r.Complain(f["url"], "url is %s; %s", yamltree.Describe(f["url"]), wrong)
+	}
+	if node, there := f["timeout"]; there {
+		c.Timeout = r.duration(node, "timeout", mostDeskWait)
+	}
+	if node, there := f["token"]; there {
+		if token, ok := r.source(node); ok {
+			if c.token = token; bytes.ContainsAny(token, "\r\n") {
+				r.Complain(node, "the token can not be used: it has several lines")
+			}
+		}
+	}
+	if node, there := f["authorities"]; there {
+		if pem, ok := r.source(node); ok {
+			if c.trust = x509.NewCertPool(); !c.trust.AppendCertsFromPEM(pem) {
+				r.Complain(node, "there is no PEM certificate in it")
+			}
+		}
+	}
+	return c
 }
 
 // Fields of the schemes, besides scheme itself.

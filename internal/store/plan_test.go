@@ -160,6 +160,12 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlExplainDeliveries":  {sqlExplainDeliveries, reader, "delivery_pkey", "home subscription_id position", []any{someTexts, someTexts, someNumbers}},
 		"sqlExplainProgress":    {sqlExplainProgress, reader, "progress_pkey", "home subscription_id", []any{someTexts, someTexts}},
 
+		"sqlInsertSaga": {sqlInsertSaga, writer, "", "", []any{
+			"eu", "brand", [16]byte{1}, "k", "f", "{}", "running", "s", 1, 0, "{}", "", "", "", someTimes[0], someTimes[0], someTimes[0], someTimes[0],
+		}},
+		"sqlInsertSagaLine": {sqlInsertSagaLine, writer, "", "", []any{"eu", "brand", [16]byte{1}, 1, "s", false, "e", "", "", "a", "", someTimes[0]}},
+		"sqlSelectSaga":     {sqlSelectSaga, reader, "saga_pkey", "home ledger_id id", []any{"eu", "brand", [16]byte{1}}},
+		"sqlListSagaLines":  {sqlListSagaLines, reader, "saga_step_pkey", "home ledger_id saga_id number", []any{"eu", "brand", [16]byte{1}, 0, 10}},
 		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{
 			"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
 			someTexts, someTexts, someTimes,
@@ -196,6 +202,8 @@ var unplanned = map[string]string{
 	"sqlSelectDue":    ofOne, "sqlDeleteDeliveries": ofOne, "sqlEventsAt": ofOne,
 	"sqlSelectStanding": byOperators, "sqlListDeliveries": byOperators, "sqlCountDue": byOperators, "sqlRetryDeliveries": byOperators,
 	"sqlOpenCallbacks": "two partial indexes of what is open, which is little", "sqlTallyOpenCallbacks": byOperators, "sqlTallyDeadCallbacks": byOperators,
+	"sqlUpdateSaga": "one row by its key, where its version is the one that was read",
+	"sqlDueSagas":   "a partial index of what is open, which is little", "sqlStandingSagas": byOperators, "sqlTallySagas": byOperators,
 	"sqlListDeadCallbacks": byOperators, "sqlReplayCallbacks": byOperators, "sqlDiscardCallbacks": byOperators,
 	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators, "sqlForgetAhead": byOperators,
 }

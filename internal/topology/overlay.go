@@ -35,7 +35,7 @@ var (
 	homeTables = []string{ // first key column home: each row lives where its home lives, and so do the events that tell of it
 		"account", "journal", "entry", "hold", "payment", "payment_step", "player",
 		"relay", "stream", "progress", "delivery", "replay", "search_state", "search_transaction", "search_account",
-		"callback",
+		"callback", "saga", "saga_step",
 		"statement", "statement_line", "recon_run", "recon_result", "recon_resolution", "recon_decision",
 	}
 	globalTables = []string{"ledger", "asset"} // read by every node, written by hand: a copy everywhere

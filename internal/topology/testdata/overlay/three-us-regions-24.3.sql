@@ -206,6 +206,30 @@ END) STORED NOT NULL;
 -- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
 ALTER TABLE "meridian"."public"."callback" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
 
+-- the home of a row of saga says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of saga and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- the home of a row of saga_step says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga_step" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of saga_step and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga_step" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
 -- the home of a row of statement says where it lives; a home that is not listed is refused.
 -- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
 ALTER TABLE "meridian"."public"."statement" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"

@@ -334,6 +334,46 @@ ALTER TABLE "meridian"."public"."callback" SET LOCALITY REGIONAL BY ROW AS "crdb
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."callback" SET (schema_locked = true);
 
+-- saga is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."saga" SET (schema_locked = false);
+
+-- the home of a row of saga says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of saga and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked saga lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."saga" SET (schema_locked = true);
+
+-- saga_step is locked against schema changes, and a change of locality does not open the lock by itself.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."saga_step" SET (schema_locked = false);
+
+-- the home of a row of saga_step says where it lives; a home that is not listed is refused.
+-- Cost: backfills the column: reads and rewrites every row of the table; commands go on; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga_step" ADD COLUMN IF NOT EXISTS "crdb_region" "meridian"."public"."crdb_internal_region" AS (CASE "home"
+    WHEN 'us-central' THEN 'us-central1'
+    WHEN 'us-east' THEN 'us-east1'
+    WHEN 'us-west' THEN 'us-west1'
+END) STORED NOT NULL;
+
+-- each row of saga_step and of its indexes moves to its region.
+-- Cost: rewrites the table and all its indexes, up to three times its space; commands go on, changefeeds send the table again; locks the schema of the table.
+ALTER TABLE "meridian"."public"."saga_step" SET LOCALITY REGIONAL BY ROW AS "crdb_region";
+
+-- a locked saga_step lets changefeeds skip their checks for schema changes.
+-- Cost: metadata only; locks the schema of the table for a moment.
+ALTER TABLE "meridian"."public"."saga_step" SET (schema_locked = true);
+
 -- statement is locked against schema changes, and a change of locality does not open the lock by itself.
 -- Cost: metadata only; locks the schema of the table for a moment.
 ALTER TABLE "meridian"."public"."statement" SET (schema_locked = false);

@@ -6,7 +6,7 @@
 -- NOT PROMISED: rows of one home do not stand apart from those of another: no home can be kept out of a region, or moved, by itself.
 -- NOT PROMISED: a home that the topology does not list is not refused by the database.
 -- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
--- 24 statements, one at a time, each outside a transaction.
+-- 26 statements, one at a time, each outside a transaction.
 
 -- copies of account stand in us-east1, us-central1, us-west1, and us-east1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
@@ -71,6 +71,14 @@ ALTER TABLE "meridian"."public"."search_account" CONFIGURE ZONE USING num_replic
 -- copies of callback stand in us-east1, us-central1, us-west1, and us-east1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
 ALTER TABLE "meridian"."public"."callback" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of saga stand in us-east1, us-central1, us-west1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."saga" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-east1]]';
+
+-- copies of saga_step stand in us-east1, us-central1, us-west1, and us-east1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."saga_step" CONFIGURE ZONE USING num_replicas = 5, constraints = '{"+region=us-central1": 2, "+region=us-east1": 2, "+region=us-west1": 1}', lease_preferences = '[[+region=us-east1]]';
 
 -- copies of statement stand in us-east1, us-central1, us-west1, and us-east1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.

@@ -1,6 +1,6 @@
 -- Topology single-region on database meridian, by zone-configurations.
 -- NOT PROMISED: tables without a home (migrations, locks, subscriptions) stay where the cluster puts them, and no table has a fast copy in every region.
--- 24 statements, one at a time, each outside a transaction.
+-- 26 statements, one at a time, each outside a transaction.
 
 -- copies of account stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
@@ -65,6 +65,14 @@ ALTER TABLE "meridian"."public"."search_account" CONFIGURE ZONE USING num_replic
 -- copies of callback stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
 ALTER TABLE "meridian"."public"."callback" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of saga stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."saga" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
+
+-- copies of saga_step stand in europe-west1, and europe-west1 serves it.
+-- Cost: replicas and leases move in the background; locks nothing.
+ALTER TABLE "meridian"."public"."saga_step" CONFIGURE ZONE USING num_replicas = 3, constraints = '{"+region=europe-west1": 3}', lease_preferences = '[[+region=europe-west1]]';
 
 -- copies of statement stand in europe-west1, and europe-west1 serves it.
 -- Cost: replicas and leases move in the background; locks nothing.
