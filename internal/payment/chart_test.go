@@ -1,12 +1,14 @@
-package payment
+package payment_test
 
 import (
 	"strings"
 	"testing"
+
+	. "github.com/meridian-ledger/meridian/internal/payment"
 )
 
 func TestDefaultChart_IsProved(t *testing.T) {
-	if _, err := ParseChart("default.yaml", defaultChart); err != nil {
+	if _, err := ParseChart("default.yaml", DefaultChart); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -33,8 +35,8 @@ func TestParseChart_NamesThePlaceAndTheRemedy(t *testing.T) {
 		"a share under a name of another": {"{name: net,", "{name: fee,", "fee is taken"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := strings.Replace(string(defaultChart), row.from, row.to, 1)
-			if text == string(defaultChart) {
+			text := strings.Replace(string(DefaultChart), row.from, row.to, 1)
+			if text == string(DefaultChart) {
 				t.Fatalf("the default chart has no %q", row.from)
 			}
 			_, err := ParseChart("c.yaml", []byte(text))

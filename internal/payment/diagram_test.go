@@ -1,4 +1,4 @@
-package payment
+package payment_test
 
 import (
 	"flag"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	. "github.com/meridian-ledger/meridian/internal/payment"
 )
 
 var update = flag.Bool("update", false, "write docs/payments anew")

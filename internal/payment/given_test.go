@@ -1,10 +1,12 @@
-package payment
+package payment_test
 
 import (
 	"fmt"
 	"maps"
 	"testing"
 	"time"
+
+	. "github.com/meridian-ledger/meridian/internal/payment"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -150,7 +152,7 @@ func (w *world) sound(p ledger.Payment) {
 		w.t.Fatalf("%s %s: what it holds does not balance: %v", p.Kind, p.State, p.Holdings)
 	}
 	for _, b := range table.Bounds {
-		if rest(b, p.Totals).Sign() < 0 {
+		if RestOf(b, p.Totals).Sign() < 0 {
 			w.t.Fatalf("%s %s: %v of %v", p.Kind, p.State, b, p.Totals)
 		}
 	}

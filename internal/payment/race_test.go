@@ -1,4 +1,4 @@
-package payment
+package payment_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	. "github.com/meridian-ledger/meridian/internal/payment"
 
 	"github.com/meridian-ledger/meridian/internal/commit"
 	"github.com/meridian-ledger/meridian/internal/db"
@@ -36,7 +38,7 @@ func (a act) String() string {
 }
 
 // acts are all that can be done to payments of a kind that are there: each trigger, with the amounts that matter to it.
-func (t Table) acts() []act {
+func actsOf(t Table) []act {
 	var all []act
 	for _, r := range t.Rules {
 		var a []act
@@ -81,7 +83,7 @@ func (e ending) same(f ending) bool {
 func races(t *testing.T, table Table, ways map[State]path) []race {
 	t.Helper()
 	var all []race
-	acts := table.acts()
+	acts := actsOf(table)
 	for _, state := range slices.Sorted(maps.Keys(ways)) {
 		if state == New {
 			continue

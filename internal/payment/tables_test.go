@@ -1,8 +1,10 @@
-package payment
+package payment_test
 
 import (
 	"slices"
 	"testing"
+
+	. "github.com/meridian-ledger/meridian/internal/payment"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -87,7 +89,7 @@ func met(t *testing.T, table Table, state State, way path) {
 						t.Fatalf("%s: refused as %s", where, o.Detail["cause"])
 					}
 				case o.Decided == ledger.Posted:
-					if !slices.ContainsFunc(rules, func(r Rule) bool { return slices.Contains(r.leads(), o.Step.To) }) || o.Step.From != state {
+					if !slices.ContainsFunc(rules, func(r Rule) bool { return slices.Contains(r.Leads(), o.Step.To) }) || o.Step.From != state {
 						t.Fatalf("%s: led from %s to %s", where, o.Step.From, o.Step.To)
 					}
 					is := w.payment(o.Step.Payment)
@@ -118,7 +120,7 @@ func TestTables_TerminalStatesAreFinalAndAllOthersEndInOne(t *testing.T) {
 				ends++
 				continue
 			}
-			if !slices.ContainsFunc(table.States(), func(end State) bool { return table.Terminal(end) && table.reaches(s, end) }) {
+			if !slices.ContainsFunc(table.States(), func(end State) bool { return table.Terminal(end) && table.Reaches(s, end) }) {
 				t.Errorf("%s: from %s nothing leads to an end", table.Kind, s)
 			}
 		}
@@ -167,7 +169,7 @@ func TestTables_SayInWhatWayATriggerIsRefused(t *testing.T) {
 		{Bet, "voided", "teleport", Unknown},
 	} {
 		table, _ := TableOf(row.kind)
-		if got := table.why(row.state, row.on); got != row.cause {
+		if got := table.Why(row.state, row.on); got != row.cause {
 			t.Errorf("%s %s %s is refused as %s, wanted %s", row.kind, row.state, row.on, got, row.cause)
 		}
 	}

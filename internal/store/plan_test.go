@@ -205,13 +205,20 @@ var unplanned = map[string]string{
 	"sqlUpdateSaga": "one row by its key, where its version is the one that was read",
 	"sqlDueSagas":   "a partial index of what is open, which is little", "sqlStandingSagas": byOperators, "sqlTallySagas": byOperators,
 	"sqlListDeadCallbacks": byOperators, "sqlReplayCallbacks": byOperators, "sqlDiscardCallbacks": byOperators,
+	"sqlScanLines": wholeReading, "sqlScanBooks": wholeReading,
+	"sqlSelectStatement": byOperators, "sqlListStatements": byOperators, "sqlSelectRun": byOperators, "sqlListRuns": byOperators, "sqlLatestRuns": byOperators,
+	"sqlListResults": byOperators, "sqlListResultsOf": byOperators, "sqlListMatched": byOperators, "sqlSelectResolution": byOperators,
+	"sqlListResolutions": byOperators, "sqlSelectDecided": byOperators,
+	"sqlInsertLines": wholeReading, "sqlInsertStatement": byOperators, "sqlInsertRun": byOperators, "sqlAttemptRun": byOperators, "sqlInsertResults": wholeReading,
+	"sqlEndRun": byOperators, "sqlInsertResolution": byOperators, "sqlInsertDecision": byOperators,
 	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators, "sqlForgetAhead": byOperators,
 }
 
 const (
-	fewRows     = "a row a subscription, or a few"
-	ofOne       = "on a table without statistics an engine reads all that the subscription, or the stream of the home, has"
-	byOperators = "asked by people, and twice a minute"
+	fewRows      = "a row a subscription, or a few"
+	ofOne        = "on a table without statistics an engine reads all that the subscription, or the stream of the home, has"
+	byOperators  = "asked by people, and twice a minute"
+	wholeReading = "of a reconciliation, which reads and writes all that there is, sorted and in batches, off the pools of money"
 )
 
 var (
