@@ -65,6 +65,7 @@ func (w *sitting) findOut(ctx context.Context, s *Saga, step Step) answer {
 		return answer{kind: done, cause: a.cause, detail: "it was never done: " + a.detail}
 	case done, waiting, again:
 		return answer{kind: again, soon: true}
+	case pending, unknown, late, broken:
 	}
 	return a
 }
@@ -238,6 +239,7 @@ func ordered(s *Saga, status provider.OrderStatus) answer {
 		return answer{kind: refused, cause: attempt.Word(orWord(status.Cause, string(status.State))), detail: "the provider says that the order is " + string(status.State)}
 	case provider.OrderPending:
 		return answer{kind: pending, cause: causePending, detail: "the provider has not decided", awaits: "provider"}
+	case provider.OrderMissing:
 	}
 	return answer{kind: unknown, cause: causeNoAnswer, detail: fmt.Sprintf("the provider says that an order which was just given is %s", status.State)}
 }
@@ -275,6 +277,7 @@ func (w *sitting) cancel(ctx context.Context, s *Saga, step Step) answer {
 			return answer{kind: done}
 		}
 		return answer{kind: pending, cause: causeInFlight, detail: "the order may still be on its way"}
+	case provider.OrderPending:
 	}
 	return answer{kind: pending, cause: causePending, detail: "the provider has not decided", awaits: "provider"}
 }

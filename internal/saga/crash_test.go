@@ -22,8 +22,7 @@ type tale struct {
 	flow    saga.Name
 	manner  simulate.Manner
 	before  func(w *world, player id.Player)  // after the deposit of the player
-	person  func(w *world, s saga.Saga) error // once it is stuck or in review, or at once where meddle is set
-	meddle  int                               // a person acts after so many calls of the worker
+	person  func(w *world, s saga.Saga) error // once it is stuck or in review
 	four    bool
 	state   saga.State
 	main    payment.State
@@ -182,7 +181,7 @@ func (tl tale) judge(w *world, s saga.Saga, player id.Player) {
 // balanced proves books in memory: everything adds up to zero, no money of anybody waits, and the player has what the tale says.
 func (tl tale) balanced(w *world, player id.Player) {
 	w.t.Helper()
-	b := w.books.(*ledgerInMemory).books //nolint:forcetypeassert // books in memory
+	b := w.books.(*ledgerInMemory).books
 	var sum money.Amount
 	for ref, a := range b.Accounts {
 		net, _ := a.PostedCredits.Sub(a.PostedDebits)

@@ -153,6 +153,7 @@ func next(s Saga) string {
 		return fmt.Sprintf("it waits for somebody other than %s to approve or reject: %s", s.Progress.Proposal.Actor, s.Progress.Proposal.Choice)
 	case Waiting:
 		return "the payment waits for " + s.Awaits + why + "; it is looked at again at " + s.DueAt.Format(time.RFC3339)
+	case Running, Compensating:
 	}
 	verb := "does"
 	if s.Progress.Back {
