@@ -24,7 +24,7 @@ func TestParse_TheExampleIsRight(t *testing.T) {
 		t.Errorf("%s", names)
 	}
 	a := c.Accounts["adyen-eu"]
-	if a.Ledger != "brand-eu" || len(a.Checks) != 2 || a.TriggerOf("AUTHORISATION/false") != "declined" || a.TriggerOf("REPORT_AVAILABLE/true") != provider.Ignored ||
+	if a.Ledger != "brand-eu" || len(a.Checks) != 2 || a.TriggerOf("AUTHORISATION/false") != "void" || a.TriggerOf("REPORT_AVAILABLE/true") != provider.Ignored ||
 		a.TriggerOf("CHARGEBACK/true") != provider.Unknown || a.Answer != "[accepted]" || c.TLS() {
 		t.Errorf("%+v", a)
 	}

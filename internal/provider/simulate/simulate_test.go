@@ -179,6 +179,10 @@ func TestForms_AreReadByTheExampleFile(t *testing.T) {
 	s := simulate.Write(simulate.Profile{Seed: 3, Payments: 40}, nil)
 	now := time.Now()
 	key := []byte{0x44, 0x78, 0x2D, 0xEF, 0x54, 0x7A, 0xAA, 0x06, 0xC9, 0x10, 0xC4, 0x39, 0x32, 0xB1, 0xEB, 0x0C, 0x71, 0xFC, 0x68, 0xD9, 0xD0, 0xC0, 0x57, 0x55, 0x0C, 0x48, 0xEC, 0x2A, 0xCF, 0x6B, 0xA0, 0x56}
+	// What the example file makes of the simulated words. A refund is a payment of its own, so that one which nobody asked for is unknown.
+	triggers := map[string]string{
+		"payment.authorized": "authorize", "payment.captured": "capture", "payment.settled": "settle", "payment.declined": "void", "payment.refunded": provider.Unknown,
+	}
 	for name, form := range map[provider.Name]simulate.Form{
 		"acme": simulate.Forms([]byte("whsec_of_the_tests_of_acme"))["stripe"], "adyen-eu": simulate.Forms(key)["adyen"],
 	} {
@@ -205,7 +209,8 @@ func TestForms_AreReadByTheExampleFile(t *testing.T) {
 			}
 			for i, e := range a.Normalise(request, "eu", now) {
 				want := s.Events[at+i]
-				if e.Cause != "" || "payment."+e.Trigger != want.Type || e.Payment != want.Payment || e.Reference != want.Reference || e.Amount.String() != fmt.Sprint(want.Amount) || e.OccurredAt.IsZero() {
+				trigger := triggers[want.Type]
+				if (e.Cause == "") != (trigger != provider.Unknown) || e.Trigger != trigger || e.Payment != want.Payment || e.Reference != want.Reference || e.Amount.String() != fmt.Sprint(want.Amount) || e.OccurredAt.IsZero() {
 					t.Errorf("%s: %+v of %+v", name, e, want)
 				}
 			}
