@@ -21,6 +21,7 @@ type leaseTable struct {
 	homes []id.Home
 	rows  map[id.Home]*leaseRow
 	away  map[string]bool // owners whose database does not answer
+	takes time.Duration   // a write takes, as those of a database do
 }
 
 type leaseRow struct {
@@ -49,6 +50,7 @@ func (l *leaseTable) Holding(_ context.Context, home id.Home) (event.Holding, er
 }
 
 func (l *leaseTable) Acquire(_ context.Context, home id.Home, owner string, ttl time.Duration) (event.Tenure, bool, error) {
+	time.Sleep(l.takes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.rows[home]
@@ -68,6 +70,7 @@ func (l *leaseTable) Acquire(_ context.Context, home id.Home, owner string, ttl 
 }
 
 func (l *leaseTable) Renew(_ context.Context, lease event.Lease, ttl time.Duration) error {
+	time.Sleep(l.takes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch r := l.rows[lease.Home]; {
@@ -182,7 +185,9 @@ func TestManager_TakesEveryHomeAndLetsGoAtTheEnd(t *testing.T) {
 func TestManager_AnOwnerWithoutItsDatabaseStopsBeforeAnotherBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newLeaseTable("eu")
+		table.takes = 2 * time.Millisecond // by which the owner stops before its lease ends
 		a := rent(t, table, "a", nil)
+		time.Sleep(table.takes)
 		synctest.Wait()
 		b := rent(t, table, "b", nil)
 		time.Sleep(time.Minute)

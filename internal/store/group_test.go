@@ -54,13 +54,18 @@ func newStand(t *testing.T, d dbtest.Database) *stand {
 // through opens the database by way of the proxy.
 func (s *stand) through(o db.Options) *store.Store {
 	s.t.Helper()
+	return store.New(s.open(o))
+}
+
+func (s *stand) open(o db.Options) *db.DB {
+	s.t.Helper()
 	o.URL = s.proxy.URL()
 	d, err := db.Open(s.t.Context(), o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(d.Close)
-	return store.New(d)
+	return d
 }
 
 func (s *stand) needs(c ledger.Command, behind ...ledger.Ref) ledger.Needs {

@@ -11,6 +11,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/store"
 )
 
 // The pool asks a connection that lay idle for more than a second whether it is alive. An idle node's first command does without: it costs
@@ -18,7 +19,8 @@ import (
 func TestBegin_AsksNoIdleConnectionWhetherItIsAlive(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		s := newStand(t, d)
-		through := s.through(db.Options{Writers: 2, Readers: 2})
+		pools := s.open(db.Options{Writers: 2, Readers: 2})
+		through := store.New(pools)
 		hold := transfer("hold", "a", "b")
 		hold.Kind = ledger.KindHold
 		aim := []ledger.Command{{Kind: ledger.KindCommit, Ledger: brand, Target: s.posted(s.Store, hold).Transaction}}
@@ -27,9 +29,19 @@ func TestBegin_AsksNoIdleConnectionWhetherItIsAlive(t *testing.T) {
 				t.Errorf("look up a target: %v %v", behind, err)
 			}
 		}
-		for _, k := range []id.Key{"w1", "w2", "w3", "w4"} { // both connections of each pool have prepared
+		writer, err := pools.Writer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader, err := pools.Reader().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []id.Key{"w1", "w2"} { // both connections of each pool prepare: the other one, and the one that is lent here
 			s.posted(through, transfer(k, "a", "b"))
 			look()
+			reader.Release() // so that it is the next to be lent; a second release does nothing
+			writer.Release()
 		}
 		time.Sleep(1200 * time.Millisecond) // the idleness itself
 		before := s.proxy.RoundTrips()
