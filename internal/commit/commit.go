@@ -52,8 +52,9 @@ type Options struct {
 
 // Committer executes commands in groups. It is safe for concurrent use. Drain ends it.
 type Committer struct {
-	store Store
-	o     Options
+	store   Store
+	o       Options
+	targets targets
 
 	mu       sync.Mutex
 	queues   map[string]*queue // by set of homes
@@ -79,7 +80,7 @@ func New(store Store, o Options) *Committer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Committer{store: store, o: o, queues: map[string]*queue{}, busy: map[resource]struct{}{}}
+	c := &Committer{store: store, o: o, targets: newTargets(), queues: map[string]*queue{}, busy: map[resource]struct{}{}}
 	c.idle = sync.NewCond(&c.mu)
 	return c
 }

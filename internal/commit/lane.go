@@ -152,6 +152,7 @@ func (c *Committer) attempt(ctx context.Context, group []*unit) ([]*unit, error)
 	for _, u := range answered {
 		c.o.Metrics.resolved.Add(float64(u.settleDoubt()))
 		c.o.Metrics.answered(u)
+		c.targets.made(u)
 		u.call.ended(nil)
 	}
 	return again, nil

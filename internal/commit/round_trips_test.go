@@ -52,6 +52,12 @@ var trips = []trip{
 	{"commit", func(key func(string) id.Key) ledger.Batch {
 		return one(aim(ledger.KindCommit, key("commit"), key("hold")))
 	}},
+	{"hold for another node", func(key func(string) id.Key) ledger.Batch {
+		return one(move(ledger.KindHold, key("hold3"), "a", "b", 5))
+	}},
+	{"commit at another node", func(key func(string) id.Key) ledger.Batch {
+		return one(aim(ledger.KindCommit, key("commit3"), key("hold3")))
+	}},
 	{"rollback", func(key func(string) id.Key) ledger.Batch {
 		return one(aim(ledger.KindRollback, key("rollback"), key("hold2")))
 	}},
@@ -114,13 +120,18 @@ func TestRoundTrips_StayWithinTheirBudget(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
 		s := newServer(t, d, commit.Options{Lifecycle: payment.Default().Lifecycle()}, db.Options{Writers: 1, Readers: 1})
 		openBooks(t, s)
+		other := commit.New(s.Store, commit.Options{}) // it remembers no targets
 		var table strings.Builder
 		for _, round := range []string{"first/", "second/"} {
 			table.Reset()
 			for _, trip := range trips {
 				before := s.proxy.RoundTrips()
 				batch := trip.batch(func(name string) id.Key { return id.Key(round + name) })
-				results, err := s.Execute(t.Context(), batch)
+				at := s.Committer
+				if strings.HasSuffix(trip.name, "at another node") {
+					at = other
+				}
+				results, err := at.Execute(t.Context(), batch)
 				if err != nil {
 					t.Fatalf("%s: %v", trip.name, err)
 				}

@@ -75,7 +75,7 @@ func (c *Committer) unit(ctx context.Context, k *call, batch ledger.Batch) (u *u
 	if len(aimed) == 0 {
 		return u, true, nil
 	}
-	behind, err := c.store.Behind(ctx, aimed)
+	behind, err := c.targets.find(ctx, c.store, aimed)
 	if err != nil {
 		return nil, false, err
 	}
