@@ -63,7 +63,10 @@ func (c *Committer) enqueue(k *call) error {
 	for _, u := range k.units {
 		c.arrivals++
 		u.arrival = c.arrivals
-		if q := c.push(u); !slices.Contains(joined, q) {
+		q := c.push(u)
+		// One that meets a group in flight waits for its end, and sets nobody else free: not to look at the whole queue for each of them is what
+		// keeps a queue that waits for one account from costing its square.
+		if !c.blocked(u, nil) && !slices.Contains(joined, q) {
 			joined = append(joined, q)
 		}
 	}
@@ -194,6 +197,7 @@ func (c *Committer) take(q *queue) []*unit {
 	return group
 }
 
+// blocked tells whether a unit meets a group in flight, or what else it must not pass.
 func (c *Committer) blocked(u *unit, passed map[resource]struct{}) bool {
 	for _, r := range u.resources {
 		if _, busy := c.busy[r]; busy {
