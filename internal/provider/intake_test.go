@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +232,51 @@ func TestWriter_WhatComesMeanwhileGoesTogetherAndIsBounded(t *testing.T) {
 		synctest.Wait()
 		if got := fmt.Sprint(<-s.begun, <-s.begun, <-s.begun, len(s.begun)); got != "1 40 10 0" || s.count() != 51 {
 			t.Errorf("statements of %s rows; %d are stored", got, s.count())
+		}
+	})
+}
+
+// lazy takes a millisecond for each statement.
+type lazy struct {
+	*memory
+	statements *atomic.Int64
+}
+
+func (l lazy) PutCallbacks(ctx context.Context, h id.Home, all []provider.Callback) ([][]byte, error) {
+	l.statements.Add(1)
+	time.Sleep(time.Millisecond)
+	return l.memory.PutCallbacks(ctx, h, all)
+}
+
+func TestWriter_ABurstGathersAndOneAloneWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := lazy{newMemory(), new(atomic.Int64)}
+		w := provider.NewWriter(s, provider.WriterLimits{}, nil)
+		began := time.Now()
+		put := func(name string) {
+			if err := w.Put(t.Context(), home, []provider.Callback{received(name, "captured", "p", began)}); err != nil {
+				t.Error(err)
+			}
+		}
+		for n := range 50 {
+			put(fmt.Sprint("alone ", n))
+		}
+		if took, n := time.Since(began), s.statements.Swap(0); took != 50*time.Millisecond || n != 50 {
+			t.Fatalf("one after the other: %d statements in %s, want 50 without a pause", n, took)
+		}
+		var all sync.WaitGroup
+		for n := range 500 { // five in every millisecond
+			all.Go(func() { put(fmt.Sprint("burst ", n)) })
+			if n%5 == 4 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		all.Wait()
+		if n := s.statements.Load(); n > 25 {
+			t.Errorf("a burst of 100 ms took %d statements, want one in 5 ms", n)
+		}
+		if m := s.memory; m.count() != 550 {
+			t.Errorf("%d are stored", m.count())
 		}
 	})
 }

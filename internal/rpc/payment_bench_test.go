@@ -34,10 +34,11 @@ const benchProviders = `providers:
 `
 
 // benchServer is a server of payments and callbacks on PostgreSQL, which waits for its disk.
-func benchServer(b *testing.B) (base string, client *http.Client) {
+func benchServer(b *testing.B, groups commit.Options) (base string, client *http.Client) {
 	b.Helper()
 	books := store.New(dbtest.New(b, cluster.PostgreSQL).DB)
-	n := node{books, commit.New(books, commit.Options{Lifecycle: payment.Default().Lifecycle()})}
+	groups.Lifecycle = payment.Default().Lifecycle()
+	n := node{books, commit.New(books, groups)}
 	b.Cleanup(func() {
 		if err := n.Drain(context.Background()); err != nil {
 			b.Error(err)
@@ -69,9 +70,22 @@ func benchServer(b *testing.B) (base string, client *http.Client) {
 	return "http://" + listener.Addr().String(), client
 }
 
-// BenchmarkPayments is how many deposits a second are authorized, captured and settled by 256 clients, with three calls each.
+// BenchmarkPayments is how many deposits a second are authorized, captured and settled by 256 clients, with three calls each. A transaction a step is
+// what a straightforward program does; both have the same eight connections to the database.
 func BenchmarkPayments(b *testing.B) {
-	base, client := benchServer(b)
+	for _, way := range []struct {
+		name   string
+		groups commit.Options
+	}{
+		{"grouped", commit.Options{}},
+		{"one-transaction-per-step", commit.Options{Lanes: 8, MaxGroup: 1}},
+	} {
+		b.Run(way.name, func(b *testing.B) { payDeposits(b, way.groups) })
+	}
+}
+
+func payDeposits(b *testing.B, groups commit.Options) {
+	base, client := benchServer(b, groups)
 	c := rpc.NewPaymentClient(client, base)
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -102,10 +116,16 @@ func BenchmarkPayments(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
 }
 
-// BenchmarkIntakeBesideLedger is how long transfers take at 200 a second, and how long when 300 callbacks a second come in beside them. Turns with and
-// without callbacks alternate, so that both meet the same machine.
+// BenchmarkIntakeBesideLedger is how long transfers take at 200 a second, and how long when callbacks come in beside them. Turns with and without
+// callbacks alternate, so that both meet the same machine; the client is part of what is busy on it.
 func BenchmarkIntakeBesideLedger(b *testing.B) {
-	base, client := benchServer(b)
+	for _, rate := range []int{300, 1000, 5000} {
+		b.Run(fmt.Sprintf("callbacks=%d/s", rate), func(b *testing.B) { transferBesideCallbacks(b, rate) })
+	}
+}
+
+func transferBesideCallbacks(b *testing.B, callbacks int) {
+	base, client := benchServer(b, commit.Options{})
 	books := rpc.NewClient(client, base)
 	for i := range 100 {
 		c := ledger.Command{Kind: ledger.KindOpen, Ledger: "brand", Key: id.Key(fmt.Sprint("o", i)), Account: id.Account(fmt.Sprint("a", i)), Terms: &ledger.Terms{Asset: "EUR", Normal: ledger.Credit}}
@@ -137,20 +157,23 @@ func BenchmarkIntakeBesideLedger(b *testing.B) {
 		return nil
 	}
 	var serial atomic.Int64
-	turn := func(rate int, lasts time.Duration, do func(int64) error) (took []time.Duration) { // each begins at its time, whatever became of those before
+	turn := func(rate int, lasts time.Duration, do func(int64) error) (took []time.Duration) { // by 64 clients; each call has its time, and waits count
 		var mu sync.Mutex
 		var all sync.WaitGroup
+		var next atomic.Int64
 		began := time.Now()
-		for i := range int(lasts.Seconds() * float64(rate)) {
-			due := began.Add(time.Duration(i) * time.Second / time.Duration(rate))
-			time.Sleep(time.Until(due))
+		for range 64 {
 			all.Go(func() {
-				if err := do(serial.Add(1)); err != nil {
-					b.Error(err)
+				for i := next.Add(1); i <= int64(lasts.Seconds()*float64(rate)); i = next.Add(1) {
+					due := began.Add(time.Duration(i) * time.Second / time.Duration(rate))
+					time.Sleep(time.Until(due))
+					if err := do(serial.Add(1)); err != nil {
+						b.Error(err)
+					}
+					mu.Lock()
+					took = append(took, time.Since(due))
+					mu.Unlock()
 				}
-				mu.Lock()
-				defer mu.Unlock()
-				took = append(took, time.Since(due))
 			})
 		}
 		all.Wait()
@@ -158,13 +181,16 @@ func BenchmarkIntakeBesideLedger(b *testing.B) {
 	}
 	turn(200, 2*time.Second, transfer) // so that caches and plans are warm
 	var alone, beside []time.Duration
+	var flooded time.Duration
 	for b.Loop() {
 		alone = append(alone, turn(200, 3*time.Second, transfer)...)
-		flood := make(chan struct{})
-		go func() { defer close(flood); turn(300, 3*time.Second, callback) }()
+		flood, began := make(chan struct{}), time.Now()
+		go func() { defer close(flood); turn(callbacks, 3*time.Second, callback) }()
 		beside = append(beside, turn(200, 3*time.Second, transfer)...)
 		<-flood
+		flooded += time.Since(began)
 	}
+	b.ReportMetric(float64(3*callbacks*b.N)/flooded.Seconds(), "callbacks/s")
 	for name, took := range map[string][]time.Duration{"alone": alone, "beside": beside} {
 		slices.Sort(took)
 		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, name+"-p50-ms")
