@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
-	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
@@ -101,17 +100,14 @@ func (d *drill) load(ctx context.Context) error {
 	}
 	regions := d.field.Regions()
 	d.witness = sim.NewWitness("subscriber", ledgers, nil)
+	var listeners sync.WaitGroup
+	defer listeners.Wait()
 	listening, hangUp := context.WithCancel(ctx)
 	defer hangUp()
-	homes := map[id.Home]bool{}
-	for _, home := range ledgers {
-		homes[home] = true
-	}
-	listeners := 0
-	for home := range homes {
-		sources := d.field.Sources(regions[listeners%len(regions)].Name)
-		listeners++
-		go d.witness.Listen(listening, home, sources, 0)
+	homes := slices.Sorted(maps.Values(ledgers))
+	for i, home := range slices.Compact(homes) {
+		sources := d.field.Sources(regions[i%len(regions)].Name)
+		listeners.Go(func() { d.witness.Listen(listening, home, sources, 0) })
 	}
 
 	d.start = time.Now()
