@@ -331,14 +331,6 @@ type hookStep struct {
 	Text    string   `json:"text"`
 }
 
-func places(all []Place) []string {
-	var names []string
-	for _, p := range all {
-		names = append(names, p.String())
-	}
-	return names
-}
-
 // hookPatience bounds one call of a hook.
 const hookPatience = 5 * time.Minute
 
