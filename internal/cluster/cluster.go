@@ -144,7 +144,7 @@ func adopt(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		Name: name, Version: version,
 		URL: o.DatabaseURL, URLs: perRegion([]string{o.DatabaseURL}, o.Regions),
-		Why: fmt.Sprintf("%s %s, because its URL was given", title(name), version),
+		Why: fmt.Sprintf("%s %s, because its URL was given", Title(name), version),
 	}
 	o.Progress(e.Why)
 	return e, nil
@@ -160,8 +160,8 @@ func perRegion(urls, regions []string) []string {
 	return urls
 }
 
-// title is the engine's name as a person writes it.
-func title(name string) string {
+// Title is how a person writes the name of an engine.
+func Title(name string) string {
 	if name == CockroachDB {
 		return "CockroachDB"
 	}
@@ -177,7 +177,7 @@ func (e *Engine) Stop() error {
 		return nil
 	}
 	if err := e.server.stop(!e.home.temporary); err != nil {
-		return fmt.Errorf("stop %s in %s: %w", title(e.Name), e.home.dir, err)
+		return fmt.Errorf("stop %s in %s: %w", Title(e.Name), e.home.dir, err)
 	}
 	e.ended = true
 	return e.home.close()
@@ -206,13 +206,13 @@ func (e *Engine) Restart(ctx context.Context) error {
 		return errNotOurs
 	}
 	if e.ended {
-		return fmt.Errorf("restart %s: it was stopped for good", title(e.Name))
+		return fmt.Errorf("restart %s: it was stopped for good", Title(e.Name))
 	}
 	if err := e.server.kill(); err != nil {
-		return fmt.Errorf("restart %s: %w", title(e.Name), err)
+		return fmt.Errorf("restart %s: %w", Title(e.Name), err)
 	}
 	if _, err := e.server.start(ctx); err != nil {
-		return fmt.Errorf("restart %s: %w", title(e.Name), err)
+		return fmt.Errorf("restart %s: %w", Title(e.Name), err)
 	}
 	return nil
 }

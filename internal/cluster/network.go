@@ -184,7 +184,7 @@ func (n *Network) startDatabases(ctx context.Context, common Options) error {
 		if n.name, n.version, err = identify(ctx, n.AdminURL()); err != nil {
 			return err
 		}
-		n.why = fmt.Sprintf("%s %s (%s)", title(n.name), n.version, from)
+		n.why = fmt.Sprintf("%s %s (%s)", Title(n.name), n.version, from)
 		for _, reason := range passed {
 			first, _, _ := strings.Cut(reason, "\n")
 			n.why += "; " + first

@@ -22,7 +22,7 @@ import (
 // refused, as after a weekend, and a proof of the books gets its snapshot. PostgreSQL keeps no history that its feed depends on, which is one of
 // the things that the drill shows there: a VACUUM removes what there is.
 func (f *Local) collectHistory(ctx context.Context) (err error) {
-	if f.engine != CockroachDB {
+	if f.engine != cluster.CockroachDB {
 		_, err := f.books.Reader().Exec(ctx, `VACUUM journal`)
 		return err
 	}

@@ -141,10 +141,13 @@ const (
 	forDrills = "drill"
 )
 
+// Engine implements Field.
+func (f *Local) Engine() string { return f.engine }
+
 // Environment implements Field.
 func (f *Local) Environment() evidence.Environment {
 	e := machine()
-	e.Engine, e.EngineVersion, e.Topology = engineTitle(f.engine), f.version, f.o.Topology.Name
+	e.Engine, e.EngineVersion, e.Topology = cluster.Title(f.engine), f.version, f.o.Topology.Name
 	for _, r := range f.o.Topology.Regions {
 		region := evidence.Region{Name: string(r.Name), Servers: f.story.Servers, Homes: []string{}}
 		for _, m := range f.net.Members() {

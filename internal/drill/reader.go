@@ -9,16 +9,12 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
-// Engines as stories spell them; they are those of package cluster.
-const (
-	CockroachDB = "cockroachdb"
-	PostgreSQL  = "postgresql"
-)
-
-var engines = []string{CockroachDB, PostgreSQL}
+// engines are those that a story may name.
+var engines = []string{cluster.CockroachDB, cluster.PostgreSQL}
 
 // reader turns the tree of one file into a story.
 type reader struct{ *yamltree.Reader }

@@ -118,7 +118,7 @@ func (d *drill) load(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { d.timeline.run(watched) })
 	d.history = sim.Run(ctx, d.workload, regions, sim.Options{
-		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[engineOf(d.report.Environment.Engine)], Storm: l.Storm, Reads: l.Reads,
+		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[d.field.Engine()], Storm: l.Storm, Reads: l.Reads,
 	})
 	stop() // a step that was to come has missed the load; one that lasts is undone now
 	running.Wait()
@@ -261,9 +261,8 @@ func (d *drill) verify(ctx context.Context) error {
 func (d *drill) finish() {
 	h, r := d.history, &d.report
 	acts := d.timeline.done()
-	engine := engineOf(r.Environment.Engine)
 	r.Steps = d.timeline.steps()
-	r.Recovery = recoveries(d.story, engine, h, acts)
+	r.Recovery = recoveries(d.story, d.field.Engine(), h, acts)
 	r.Phases = phases(h, acts, r.Recovery, d.story.Load.Slow)
 	for _, s := range h.Series(bucket) {
 		r.Series = append(r.Series, evidence.Series{Region: s.Region, OK: s.OK, Failed: s.Failed, P50: s.P50, P99: s.P99, Max: s.Max})
@@ -286,12 +285,4 @@ func (d *drill) finish() {
 	}
 	r.Seconds = time.Since(d.began).Seconds()
 	d.say("done")
-}
-
-// engineOf is the engine as stories spell it.
-func engineOf(title string) string {
-	if title == "CockroachDB" {
-		return CockroachDB
-	}
-	return PostgreSQL
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
@@ -161,8 +162,8 @@ func TestRecoveries_MeasureRegionsThatHaveNoLimitToo(t *testing.T) {
 		return all
 	}
 	for engine, want := range map[string][]string{
-		CockroachDB: {"kill us-east1 2", "kill europe-west1 none", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
-		PostgreSQL:  {"kill us-east1 2", "kill europe-west1 3", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
+		cluster.CockroachDB: {"kill us-east1 2", "kill europe-west1 none", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
+		cluster.PostgreSQL:  {"kill us-east1 2", "kill europe-west1 3", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
 	} {
 		if got := limits(engine); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", engine, got, want)
