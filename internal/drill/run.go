@@ -246,11 +246,13 @@ func (d *drill) verify(ctx context.Context) error {
 	}
 	for _, c := range report.Checks {
 		v.Looked += int(c.Rows)
-		for _, f := range c.Findings {
-			v.Status = evidence.Failed
-			if len(v.Detail) < 50 {
-				v.Detail = append(v.Detail, fmt.Sprintf("%s: %s %s: %s", c.Name, f.Ledger, f.Account, f.Message))
-			}
+		if c.OK() {
+			continue
+		}
+		v.Status = evidence.Failed
+		v.Detail = append(v.Detail, fmt.Sprintf("%s: %d places where this is broken: %s", c.Name, c.Found, c.Promise))
+		for _, f := range c.Findings[:min(len(c.Findings), 20)] {
+			v.Detail = append(v.Detail, fmt.Sprintf("%s: %s %s: %s", c.Name, f.Ledger, f.Account, f.Message))
 		}
 	}
 	d.report.Verdicts = append(d.report.Verdicts, v)
