@@ -132,7 +132,7 @@ func adminPage(m *cluster.Member) (string, error) {
 // startRelay starts the server that works on the change stream where the others do not. Clients do not know it.
 func (f *Local) startRelay(ctx context.Context) (err error) {
 	if f.relayDir == "" {
-		if f.relayDir, err = temporary("meridian-relay-"); err != nil {
+		if f.relayDir, err = os.MkdirTemp("", "meridian-relay-"); err != nil {
 			return fmt.Errorf("make a place for the relay: %w", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -194,7 +195,7 @@ func (r reader) step(n ast.Node, lasts time.Duration) (Step, bool) {
 	name, _ := yamltree.Text(fault)
 	rule, found := rules[Fault(name)]
 	if !found {
-		r.Complain(cmpNode(fault, n), "do is %s; the faults are %s", yamltree.Describe(fault), strings.Join(known(), ", "))
+		r.Complain(cmp.Or(fault, n), "do is %s; the faults are %s", yamltree.Describe(fault), strings.Join(known(), ", "))
 		return Step{}, false
 	}
 	required, optional := []string{"at", "do"}, []string{"name"}
@@ -228,13 +229,6 @@ func (r reader) step(n ast.Node, lasts time.Duration) (Step, bool) {
 		s.Text = rule.say(s)
 	}
 	return s, ok
-}
-
-func cmpNode(n, otherwise ast.Node) ast.Node {
-	if n == nil {
-		return otherwise
-	}
-	return n
 }
 
 // places reads one place or a list of them.
