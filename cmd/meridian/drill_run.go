@@ -50,7 +50,7 @@ Exit code 0: all passed; 3: one did not.`,
   meridian drill run region_loss --target staging.yaml --database-url "$STAGING" --i-mean-it --report evidence/`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return f.run(cmd.Context(), args, cmd.OutOrStdout())
 		},
 	}
 	databaseFlag(cmd, &f.url)
@@ -69,9 +69,10 @@ Exit code 0: all passed; 3: one did not.`,
 	return cmd
 }
 
-func (f drillFlags) run(ctx context.Context, names []string, out, progress io.Writer) error {
+func (f drillFlags) run(ctx context.Context, names []string, stdout io.Writer) error {
+	out := stdout // for people
 	if f.asJSON {
-		out, progress = io.Discard, out
+		out = io.Discard
 	}
 	chosen, err := f.choose(ctx, names)
 	if err != nil {
@@ -104,7 +105,7 @@ func (f drillFlags) run(ctx context.Context, names []string, out, progress io.Wr
 		reports = append(reports, report)
 	}
 	if f.asJSON {
-		if err := printJSON(progress, reports); err != nil {
+		if err := printJSON(stdout, reports); err != nil {
 			return err
 		}
 	}

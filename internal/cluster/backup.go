@@ -22,7 +22,7 @@ func (n *Network) Backup(ctx context.Context, dir string) error {
 		err = n.backupCockroach(ctx, e, dir)
 	}
 	if err != nil {
-		return fmt.Errorf("back %s up: %w", title(n.name), err)
+		return fmt.Errorf("back %s up: %w", Title(n.name), err)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (n *Network) Restore(ctx context.Context, dir string) error {
 		err = n.restoreCockroach(ctx, e, dir, databases)
 	}
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", title(n.name), err)
+		return fmt.Errorf("restore %s: %w", Title(n.name), err)
 	}
 	return nil
 }

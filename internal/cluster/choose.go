@@ -132,7 +132,7 @@ func try(ctx context.Context, o Options, way source) (*Engine, error) {
 	}
 	return &Engine{
 		Name: name, Version: version, URL: urls[0], URLs: perRegion(urls, o.Regions),
-		Why:    fmt.Sprintf("%s %s (%s)", title(name), version, from),
+		Why:    fmt.Sprintf("%s %s (%s)", Title(name), version, from),
 		server: srv,
 	}, nil
 }
@@ -219,9 +219,9 @@ type Found struct {
 // String is what a test says aloud when it skips an engine.
 func (f Found) String() string {
 	if f.Reason != "" {
-		return fmt.Sprintf("%s cannot be started: %s", title(f.Engine), f.Reason)
+		return fmt.Sprintf("%s cannot be started: %s", Title(f.Engine), f.Reason)
 	}
-	return fmt.Sprintf("%s (%s)", title(f.Engine), f.From)
+	return fmt.Sprintf("%s (%s)", Title(f.Engine), f.From)
 }
 
 // Available lists both engines, CockroachDB first. It starts and downloads nothing, and takes 2 s at most for Docker.

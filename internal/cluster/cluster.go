@@ -45,7 +45,7 @@ type Options struct {
 	Durable bool
 	// Log receives details for whoever debugs a start. Nil: none.
 	Log *slog.Logger
-	// Progress receives one line per step that a person waits for. Nil: none. It is called from Start and Restart only.
+	// Progress receives one line per step that a person waits for. Nil: none. It is called from Start only.
 	Progress func(string)
 }
 
@@ -73,8 +73,6 @@ type server interface {
 	// stop is kill, except that with keep the engine may first write what makes its next start quick.
 	stop(keep bool) error
 }
-
-var errNotOurs = errors.New("the database was given by its URL: this process did not start it and does not stop it")
 
 // Start finds an engine, starts it and returns when it answers. ctx bounds the start, not the life of the engine. A start
 // takes about a second for PostgreSQL, some seconds for three CockroachDB nodes; a download comes on top.
@@ -144,7 +142,7 @@ func adopt(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		Name: name, Version: version,
 		URL: o.DatabaseURL, URLs: perRegion([]string{o.DatabaseURL}, o.Regions),
-		Why: fmt.Sprintf("%s %s, because its URL was given", title(name), version),
+		Why: fmt.Sprintf("%s %s, because its URL was given", Title(name), version),
 	}
 	o.Progress(e.Why)
 	return e, nil
@@ -160,8 +158,8 @@ func perRegion(urls, regions []string) []string {
 	return urls
 }
 
-// title is the engine's name as a person writes it.
-func title(name string) string {
+// Title is how a person writes the name of an engine.
+func Title(name string) string {
 	if name == CockroachDB {
 		return "CockroachDB"
 	}
@@ -177,44 +175,10 @@ func (e *Engine) Stop() error {
 		return nil
 	}
 	if err := e.server.stop(!e.home.temporary); err != nil {
-		return fmt.Errorf("stop %s in %s: %w", title(e.Name), e.home.dir, err)
+		return fmt.Errorf("stop %s in %s: %w", Title(e.Name), e.home.dir, err)
 	}
 	e.ended = true
 	return e.home.close()
-}
-
-// Kill ends every process of the engine with SIGKILL, as a power cut would, and returns when none is left. Whoever is
-// connected loses the connection, and a commit in flight may or may not have happened.
-func (e *Engine) Kill() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.server == nil {
-		return errNotOurs
-	}
-	if e.ended {
-		return nil
-	}
-	return e.server.kill()
-}
-
-// Restart brings the engine back on the same URLs after Kill or a crash; an engine that still runs is killed first. What
-// was committed is there again if the engine is durable. CockroachDB without Durable comes back empty.
-func (e *Engine) Restart(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.server == nil {
-		return errNotOurs
-	}
-	if e.ended {
-		return fmt.Errorf("restart %s: it was stopped for good", title(e.Name))
-	}
-	if err := e.server.kill(); err != nil {
-		return fmt.Errorf("restart %s: %w", title(e.Name), err)
-	}
-	if _, err := e.server.start(ctx); err != nil {
-		return fmt.Errorf("restart %s: %w", title(e.Name), err)
-	}
-	return nil
 }
 
 // LogValue keeps the password out of logs.

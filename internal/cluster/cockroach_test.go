@@ -55,19 +55,20 @@ func TestKill_CockroachDBKeepsWhatWasCommittedIfDurable(t *testing.T) {
 	exec1(t, connect(t, e.URL), "CREATE TABLE t (a INT PRIMARY KEY)", "INSERT INTO t VALUES (42)")
 	urls := strings.Join(e.URLs, " ")
 
-	if err := e.Kill(); err != nil {
+	if err := e.server.kill(); err != nil {
 		t.Fatal(err)
 	}
 	if left := mentioning(t, dir); len(left) > 0 {
 		t.Errorf("left running: %s", left)
 	}
-	if err := e.Restart(t.Context()); err != nil {
+	after, err := e.server.start(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got := text(t, connect(t, e.URL), "SELECT a::STRING FROM t"); got != "42" {
-		t.Errorf("after Kill and Restart: %s, want 42", got)
+		t.Errorf("after a kill and a start: %s, want 42", got)
 	}
-	if strings.Join(e.URLs, " ") != urls {
+	if strings.Join(after, " ") != urls {
 		t.Error("the URLs have changed")
 	}
 

@@ -184,7 +184,7 @@ func (n *Network) startDatabases(ctx context.Context, common Options) error {
 		if n.name, n.version, err = identify(ctx, n.AdminURL()); err != nil {
 			return err
 		}
-		n.why = fmt.Sprintf("%s %s (%s)", title(n.name), n.version, from)
+		n.why = fmt.Sprintf("%s %s (%s)", Title(n.name), n.version, from)
 		for _, reason := range passed {
 			first, _, _ := strings.Cut(reason, "\n")
 			n.why += "; " + first
@@ -345,16 +345,6 @@ func (n *Network) Why() string { return n.why }
 // Members returns all of them: databases first, then servers, each in the order of the regions.
 func (n *Network) Members() []*Member { return slices.Clone(n.members) }
 
-// Member returns the one of that name, or nil.
-func (n *Network) Member(name string) *Member {
-	for _, m := range n.members {
-		if m.Name == name {
-			return m
-		}
-	}
-	return nil
-}
-
 // ClientURL is how clients of a region reach a server: http, through the link between them. It is empty for what is none.
 func (n *Network) ClientURL(region string, server *Member) string {
 	link := n.Link(clientsOf(region), server.Name)
@@ -379,17 +369,6 @@ func (n *Network) AdminURL() string {
 		}
 	}
 	return first
-}
-
-// AdminURLs are those of all database nodes, in the order of Members.
-func (n *Network) AdminURLs() []string {
-	var urls []string
-	for _, m := range n.members {
-		if m.Kind == Database {
-			urls = append(urls, n.url(m))
-		}
-	}
-	return urls
 }
 
 // KeepLogs copies what the members have written to a directory, which it makes: <member>.log, and for CockroachDB <member>/ besides.

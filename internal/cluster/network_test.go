@@ -99,7 +99,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 			return execEach(ctx, conn, `CREATE TABLE t (a INT PRIMARY KEY, n INT)`, `INSERT INTO t VALUES (1, 0)`)
 		},
 	})
-	urls := n.AdminURLs()
+	urls := adminURLs(n)
 	if prepared != urls[0] || n.AdminURL() != urls[0] || len(urls) != 3 {
 		t.Fatalf("prepared %q, nodes %q", prepared, urls)
 	}
@@ -169,7 +169,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		}
 	})
 	t.Run("a server knows all nodes by its own links, its region first", func(t *testing.T) {
-		srv := n.Member("us-east1-srv1")
+		srv := member(n, "us-east1-srv1")
 		seen := get(t, n.ClientURL("asia-northeast1", srv)+"/database")
 		u, err := url.Parse(seen)
 		if err != nil {
@@ -182,12 +182,12 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		if _, err := tried(t, seen, `SELECT n FROM t`, 10*time.Second); err != nil {
 			t.Errorf("through the server's links: %v", err)
 		}
-		if n.ClientURL("asia-northeast1", n.Member("us-east1-db1")) != "" || n.Link("nobody", "us-east1-db1") != nil {
+		if n.ClientURL("asia-northeast1", member(n, "us-east1-db1")) != "" || n.Link("nobody", "us-east1-db1") != nil {
 			t.Error("there are links to what is no server, or from nobody")
 		}
 	})
 	t.Run("a killed server comes back at its address", func(t *testing.T) {
-		srv := n.Member("us-east1-srv1")
+		srv := member(n, "us-east1-srv1")
 		u := n.ClientURL("us-east1", srv)
 		get(t, u+"/readyz")
 		if err := srv.Kill(t.Context()); err != nil || srv.Alive() {
@@ -242,7 +242,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		answersWithin(t, urls[1], write, 20*time.Second)
 	})
 	t.Run("a killed node leaves two that serve, and comes back", func(t *testing.T) {
-		m := n.Member("europe-west1-db1")
+		m := member(n, "europe-west1-db1")
 		if err := m.Kill(t.Context()); err != nil || m.Alive() {
 			t.Fatalf("still alive: %v", err)
 		}
@@ -257,7 +257,7 @@ func TestNetwork_CockroachDBOfThreeRegions(t *testing.T) {
 		answersWithin(t, urls[0], write, 20*time.Second)
 	})
 	t.Run("a node stops in order", func(t *testing.T) {
-		m := n.Member("asia-northeast1-db1")
+		m := member(n, "asia-northeast1-db1")
 		begun := time.Now()
 		soon, cancel := context.WithTimeout(t.Context(), 8*time.Second) // it takes 4 s, or 26 where many share the machine
 		defer cancel()
@@ -307,13 +307,13 @@ func TestNetwork_PostgreSQLBehindLinks(t *testing.T) {
 	t.Parallel()
 	needs(t, PostgreSQL)
 	n := startedNetwork(t, NetworkOptions{Engine: PostgreSQL, Regions: threeRegions(1), Primary: "us-east1"})
-	m := n.Member("us-east1-db1")
-	if m == nil || len(n.AdminURLs()) != 1 || m.Zone != "us-east1-c" {
-		t.Fatalf("%+v of %v", m, n.AdminURLs())
+	m := member(n, "us-east1-db1")
+	if m == nil || len(adminURLs(n)) != 1 || m.Zone != "us-east1-c" {
+		t.Fatalf("%+v of %v", m, adminURLs(n))
 	}
 	exec1(t, connect(t, n.AdminURL()), `CREATE TABLE t (a INT PRIMARY KEY)`, `INSERT INTO t VALUES (42)`)
-	far := get(t, n.ClientURL("asia-northeast1", n.Member("asia-northeast1-srv1"))+"/database")
-	near := get(t, n.ClientURL("us-east1", n.Member("us-east1-srv1"))+"/database")
+	far := get(t, n.ClientURL("asia-northeast1", member(n, "asia-northeast1-srv1"))+"/database")
+	near := get(t, n.ClientURL("us-east1", member(n, "us-east1-srv1"))+"/database")
 	if took, err := tried(t, far, `SELECT a FROM t`, 10*time.Second); err != nil || took < rtt {
 		t.Errorf("from afar it takes %s (%v), want %s at least", took, err, rtt)
 	}
@@ -465,4 +465,25 @@ func TestNetwork_TheClockOfPostgreSQLJumps(t *testing.T) {
 			t.Errorf("after a jump by %s the clock is ahead by %s (%v), want %s", step.by, got, err, step.ahead)
 		}
 	}
+}
+
+// adminURLs are those of all database nodes, in the order of Members.
+func adminURLs(n *Network) []string {
+	var urls []string
+	for _, m := range n.Members() {
+		if m.Kind == Database {
+			urls = append(urls, n.url(m))
+		}
+	}
+	return urls
+}
+
+// member is the one of that name, or nil.
+func member(n *Network, name string) *Member {
+	for _, m := range n.Members() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
 }

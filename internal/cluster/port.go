@@ -10,7 +10,7 @@ import (
 )
 
 // freePort proposes a port on 127.0.0.1. Nobody can reserve a port for another process, so whoever starts an engine on it
-// must be ready to try another. Ports that the system hands out to clients are avoided: between Kill and Restart a client
+// must be ready to try another. Ports that the system hands out to clients are avoided: between a kill and a start a client
 // that keeps dialing such a port can be given it as its own, and then it talks to itself and blocks the restart.
 func freePort() (int, error) {
 	const lowest, above = 15000, 32000 // Linux hands out 32768 and up, macOS 49152 and up

@@ -95,7 +95,7 @@ func TestStop_LeavesNoProcessAndNoDirectory(t *testing.T) {
 				conn := connect(t, e.URL)
 				exec1(t, conn, "BEGIN", "CREATE TABLE t (a int)")
 			case "killed":
-				if err := e.Kill(); err != nil {
+				if err := e.server.kill(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -109,9 +109,6 @@ func TestStop_LeavesNoProcessAndNoDirectory(t *testing.T) {
 			}
 			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("left on disk: %s (%v)", dir, err)
-			}
-			if err := e.Restart(t.Context()); err == nil {
-				t.Error("a stopped engine restarts in a directory that is gone")
 			}
 		})
 	}
@@ -134,7 +131,7 @@ func TestKill_EndsBackendsAndRestartKeepsWhatWasCommitted(t *testing.T) {
 		return text(t, watcher, "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%generate_series%' AND pid <> pg_backend_pid()") == "1"
 	})
 
-	if err := e.Kill(); err != nil {
+	if err := e.server.kill(); err != nil {
 		t.Fatal(err)
 	}
 	if left := mentioning(t, e.home.dir); len(left) > 0 {
@@ -143,24 +140,11 @@ func TestKill_EndsBackendsAndRestartKeepsWhatWasCommitted(t *testing.T) {
 	if err := <-failed; err == nil {
 		t.Error("a query survived the kill")
 	}
-	if err := e.Restart(t.Context()); err != nil {
+	if _, err := e.server.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := text(t, connect(t, e.URL), "SELECT string_agg(a::text, ',') FROM t"); got != "42" {
 		t.Errorf("after the restart the table holds %s, want 42", got)
-	}
-}
-
-func TestRestart_OfARunningEngineKillsItFirst(t *testing.T) {
-	t.Parallel()
-	needs(t, PostgreSQL)
-	e := started(t, Options{Engine: PostgreSQL, Durable: true})
-	exec1(t, connect(t, e.URL), "CREATE TABLE t (a int)", "INSERT INTO t VALUES (42)")
-	if err := e.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := text(t, connect(t, e.URL), "SELECT a::text FROM t"); got != "42" {
-		t.Errorf("got %s, want 42", got)
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 type Field interface {
 	// Environment says what was found or started.
 	Environment() evidence.Environment
+	// Engine is the database, as stories spell it.
+	Engine() string
 	// Regions are the places of clients, each with the nodes as its clients reach them, through whatever breaks.
 	Regions() []sim.Region
 	// Ledgers are the books that the load writes to, and where each is at home. They are there, and belong to drills alone.

@@ -22,7 +22,7 @@ import (
 // refused, as after a weekend, and a proof of the books gets its snapshot. PostgreSQL keeps no history that its feed depends on, which is one of
 // the things that the drill shows there: a VACUUM removes what there is.
 func (f *Local) collectHistory(ctx context.Context) (err error) {
-	if f.engine != CockroachDB {
+	if f.engine != cluster.CockroachDB {
 		_, err := f.books.Reader().Exec(ctx, `VACUUM journal`)
 		return err
 	}
@@ -44,12 +44,16 @@ func (f *Local) collectHistory(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("look for the ranges of the journal: %w", err)
 	}
+	pages, err := f.adminPages()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, forgetting)
 	defer cancel()
 	// The new time reaches the nodes within seconds, and history goes only then: so they are asked until a read of the past is refused.
 	for {
 		for _, r := range ranges {
-			if err := f.collect(ctx, r); err != nil {
+			if err := collect(ctx, pages, r); err != nil {
 				return err
 			}
 		}
@@ -82,33 +86,26 @@ func (f *Local) forgotten(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("read the past: %w", err)
 }
 
-// collect has every node that lives run the garbage collector on a range; where it leads the range it does.
-func (f *Local) collect(ctx context.Context, r int64) error {
-	for _, m := range f.databases() {
-		if !m.Alive() {
-			continue
-		}
-		at, err := adminPage(m)
-		if err != nil {
-			return err
-		}
+// collect has every node run the garbage collector on a range; where it leads the range it does.
+func collect(ctx context.Context, pages map[string]string, r int64) error {
+	for name, at := range pages {
 		body, err := json.Marshal(map[string]any{"queue": "gc", "range_id": r, "skip_should_queue": true})
 		if err != nil {
-			return fmt.Errorf("ask %s to collect garbage: %w", m.Name, err)
+			return fmt.Errorf("ask %s to collect garbage: %w", name, err)
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, at+"/_admin/v1/enqueue_range", bytes.NewReader(body))
 		if err != nil {
-			return fmt.Errorf("ask %s to collect garbage: %w", m.Name, err)
+			return fmt.Errorf("ask %s to collect garbage: %w", name, err)
 		}
 		request.Header.Set("Content-Type", "application/json")
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return fmt.Errorf("ask %s to collect garbage: %w", m.Name, err)
+			return fmt.Errorf("ask %s to collect garbage: %w", name, err)
 		}
 		said, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			return unsupported("%s does not collect garbage when asked: %s: %s", m.Name, response.Status, bytes.TrimSpace(said))
+			return unsupported("%s does not collect garbage when asked: %s: %s", name, response.Status, bytes.TrimSpace(said))
 		}
 	}
 	return nil
@@ -116,23 +113,30 @@ func (f *Local) collect(ctx context.Context, r int64) error {
 
 var webUI = regexp.MustCompile(`(?m)^webui:\s+(http://\S+)$`)
 
-// adminPage is where a database node has its own pages: it tells in its log.
-func adminPage(m *cluster.Member) (string, error) {
-	text, err := os.ReadFile(m.Log())
-	if err != nil {
-		return "", fmt.Errorf("find the pages of %s: %w", m.Name, err)
+// adminPages are where the database nodes that live have their own pages, by their names: each tells in its log.
+func (f *Local) adminPages() (map[string]string, error) {
+	pages := map[string]string{}
+	for _, m := range f.databases() {
+		if !m.Alive() {
+			continue
+		}
+		text, err := os.ReadFile(m.Log())
+		if err != nil {
+			return nil, fmt.Errorf("find the pages of %s: %w", m.Name, err)
+		}
+		found := webUI.FindAllSubmatch(text, -1)
+		if len(found) == 0 {
+			return nil, unsupported("%s does not tell where its pages are", m.Name)
+		}
+		pages[m.Name] = string(found[len(found)-1][1]) // of the newest start
 	}
-	found := webUI.FindAllSubmatch(text, -1)
-	if len(found) == 0 {
-		return "", unsupported("%s does not tell where its pages are", m.Name)
-	}
-	return string(found[len(found)-1][1]), nil // of the newest start
+	return pages, nil
 }
 
 // startRelay starts the server that works on the change stream where the others do not. Clients do not know it.
 func (f *Local) startRelay(ctx context.Context) (err error) {
 	if f.relayDir == "" {
-		if f.relayDir, err = temporary("meridian-relay-"); err != nil {
+		if f.relayDir, err = os.MkdirTemp("", "meridian-relay-"); err != nil {
 			return fmt.Errorf("make a place for the relay: %w", err)
 		}
 	}

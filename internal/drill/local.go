@@ -2,12 +2,10 @@ package drill
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
 	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/fault"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
@@ -141,10 +140,13 @@ const (
 	forDrills = "drill"
 )
 
+// Engine implements Field.
+func (f *Local) Engine() string { return f.engine }
+
 // Environment implements Field.
 func (f *Local) Environment() evidence.Environment {
 	e := machine()
-	e.Engine, e.EngineVersion, e.Topology = engineTitle(f.engine), f.version, f.o.Topology.Name
+	e.Engine, e.EngineVersion, e.Topology = cluster.Title(f.engine), f.version, f.o.Topology.Name
 	for _, r := range f.o.Topology.Regions {
 		region := evidence.Region{Name: string(r.Name), Servers: f.story.Servers, Homes: []string{}}
 		for _, m := range f.net.Members() {
@@ -284,7 +286,7 @@ func (f *Local) Heal(ctx context.Context) error {
 		}))
 	}
 	for _, l := range f.net.Links(func(_, _ cluster.Endpoint) bool { return true }) {
-		l.InjectCommits(noCommitFault)
+		l.InjectCommits(fault.CommitFault{})
 	}
 	return errors.Join(failed...)
 }
@@ -345,9 +347,4 @@ func (f *Local) relays(ctx context.Context, home string) (*cluster.Member, error
 		}
 	}
 	return nil, fmt.Errorf("%s is relayed by %s, which is no server of this drill", home, owner)
-}
-
-func temporary(name string) (string, error) {
-	dir := filepath.Join(os.TempDir(), name+rand.Text()[:8])
-	return dir, os.MkdirAll(dir, 0o700)
 }

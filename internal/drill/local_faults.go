@@ -13,8 +13,6 @@ import (
 	"github.com/meridian-ledger/meridian/internal/fault"
 )
 
-var noCommitFault = fault.CommitFault{}
-
 // Do implements Field.
 func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 	switch s.Fault {
@@ -200,7 +198,7 @@ func (f *Local) cutCommits(servers []*cluster.Member, share float64) (undo Undo,
 	return func(context.Context) (string, error) {
 		cut := int64(0)
 		for _, l := range links {
-			l.InjectCommits(noCommitFault)
+			l.InjectCommits(fault.CommitFault{})
 			cut += l.Stats().CommitsCut
 		}
 		return fmt.Sprintf("%d commits were cut, each of a group of commands", cut), nil

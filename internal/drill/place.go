@@ -88,9 +88,18 @@ func (p Place) says() string {
 	}
 }
 
-func sayPlaces(places []Place) string {
-	said := make([]string, len(places))
-	for i, p := range places {
+// places are names as a story writes them.
+func places(all []Place) []string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.String()
+	}
+	return names
+}
+
+func sayPlaces(all []Place) string {
+	said := make([]string, len(all))
+	for i, p := range all {
 		said[i] = p.says()
 	}
 	return strings.Join(said, ", ")

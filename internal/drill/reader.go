@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,16 +10,12 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/yamltree"
 )
 
-// Engines as stories spell them; they are those of package cluster.
-const (
-	CockroachDB = "cockroachdb"
-	PostgreSQL  = "postgresql"
-)
-
-var engines = []string{CockroachDB, PostgreSQL}
+// engines are those that a story may name.
+var engines = []string{cluster.CockroachDB, cluster.PostgreSQL}
 
 // reader turns the tree of one file into a story.
 type reader struct{ *yamltree.Reader }
@@ -198,7 +195,7 @@ func (r reader) step(n ast.Node, lasts time.Duration) (Step, bool) {
 	name, _ := yamltree.Text(fault)
 	rule, found := rules[Fault(name)]
 	if !found {
-		r.Complain(cmpNode(fault, n), "do is %s; the faults are %s", yamltree.Describe(fault), strings.Join(known(), ", "))
+		r.Complain(cmp.Or(fault, n), "do is %s; the faults are %s", yamltree.Describe(fault), strings.Join(known(), ", "))
 		return Step{}, false
 	}
 	required, optional := []string{"at", "do"}, []string{"name"}
@@ -232,13 +229,6 @@ func (r reader) step(n ast.Node, lasts time.Duration) (Step, bool) {
 		s.Text = rule.say(s)
 	}
 	return s, ok
-}
-
-func cmpNode(n, otherwise ast.Node) ast.Node {
-	if n == nil {
-		return otherwise
-	}
-	return n
 }
 
 // places reads one place or a list of them.

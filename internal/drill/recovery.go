@@ -30,32 +30,35 @@ func window(acts []*act, i int, fromEnd bool, loaded time.Duration) sim.Span {
 
 // recoveries measures what each step meant for each region, and holds it against the limits of the story.
 func recoveries(s Story, engine string, h *sim.History, acts []*act) []evidence.Recovery {
+	regions := clientRegions(h)
 	var all []evidence.Recovery
 	for i, a := range acts {
-		limits := slices.DeleteFunc(slices.Clone(s.Recovery), func(r Recovery) bool { return r.Step != a.Name })
-		for _, end := range []bool{false, true} { // what has no limit is measured all the same
-			if !slices.ContainsFunc(limits, func(r Recovery) bool { return r.FromEnd == end }) {
-				limits = append(limits, Recovery{Step: a.Name, FromEnd: end})
-			}
-		}
-		for _, limit := range limits {
-			if limit.FromEnd && !a.ended {
+		for _, fromEnd := range []bool{false, true} {
+			if fromEnd && !a.ended {
 				continue
 			}
-			w := window(acts, i, limit.FromEnd, h.Loaded)
-			for _, region := range h.Regions {
-				if len(limit.Regions) > 0 && !slices.Contains(limit.Regions, region) || !slices.Contains(clientRegions(h), region) {
-					continue
-				}
-				var within *time.Duration
-				if d, found := limit.Within[engine]; found {
-					within = &d
-				}
-				all = append(all, judge(h.Recovery(region, w.From, w.Until), region, a, limit.FromEnd, within))
+			w := window(acts, i, fromEnd, h.Loaded)
+			for _, region := range regions { // what has no limit is measured all the same
+				all = append(all, judge(h.Recovery(region, w.From, w.Until), region, a, fromEnd, s.limit(a.Name, fromEnd, region, engine)))
 			}
 		}
 	}
 	return all
+}
+
+// limit is the tightest that the story sets for a region after a step, or after its end; nil: none.
+func (s Story) limit(step string, fromEnd bool, region, engine string) *time.Duration {
+	var tightest *time.Duration
+	for _, r := range s.Recovery {
+		d, found := r.Within[engine]
+		if !found || r.Step != step || r.FromEnd != fromEnd || len(r.Regions) > 0 && !slices.Contains(r.Regions, region) {
+			continue
+		}
+		if tightest == nil || d < *tightest {
+			tightest = &d
+		}
+	}
+	return tightest
 }
 
 // clientRegions are the regions in which clients are.

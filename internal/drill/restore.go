@@ -26,7 +26,7 @@ func (b *backups) close() error { return os.RemoveAll(b.dir) }
 func (f *Local) restore(ctx context.Context, what Fault) (err error) {
 	if what == FaultBackup {
 		b := &backups{began: time.Now()}
-		if b.dir, err = temporary("meridian-backup-"); err != nil {
+		if b.dir, err = os.MkdirTemp("", "meridian-backup-"); err != nil {
 			return fmt.Errorf("make a place for the backup: %w", err)
 		}
 		f.backups = b

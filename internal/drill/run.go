@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
-	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
@@ -101,17 +100,14 @@ func (d *drill) load(ctx context.Context) error {
 	}
 	regions := d.field.Regions()
 	d.witness = sim.NewWitness("subscriber", ledgers, nil)
+	var listeners sync.WaitGroup
+	defer listeners.Wait()
 	listening, hangUp := context.WithCancel(ctx)
 	defer hangUp()
-	homes := map[id.Home]bool{}
-	for _, home := range ledgers {
-		homes[home] = true
-	}
-	listeners := 0
-	for home := range homes {
-		sources := d.field.Sources(regions[listeners%len(regions)].Name)
-		listeners++
-		go d.witness.Listen(listening, home, sources, 0)
+	homes := slices.Sorted(maps.Values(ledgers))
+	for i, home := range slices.Compact(homes) {
+		sources := d.field.Sources(regions[i%len(regions)].Name)
+		listeners.Go(func() { d.witness.Listen(listening, home, sources, 0) })
 	}
 
 	d.start = time.Now()
@@ -122,7 +118,7 @@ func (d *drill) load(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { d.timeline.run(watched) })
 	d.history = sim.Run(ctx, d.workload, regions, sim.Options{
-		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[engineOf(d.report.Environment.Engine)], Storm: l.Storm, Reads: l.Reads,
+		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[d.field.Engine()], Storm: l.Storm, Reads: l.Reads,
 	})
 	stop() // a step that was to come has missed the load; one that lasts is undone now
 	running.Wait()
@@ -250,11 +246,13 @@ func (d *drill) verify(ctx context.Context) error {
 	}
 	for _, c := range report.Checks {
 		v.Looked += int(c.Rows)
-		for _, f := range c.Findings {
-			v.Status = evidence.Failed
-			if len(v.Detail) < 50 {
-				v.Detail = append(v.Detail, fmt.Sprintf("%s: %s %s: %s", c.Name, f.Ledger, f.Account, f.Message))
-			}
+		if c.OK() {
+			continue
+		}
+		v.Status = evidence.Failed
+		v.Detail = append(v.Detail, fmt.Sprintf("%s: %d places where this is broken: %s", c.Name, c.Found, c.Promise))
+		for _, f := range c.Findings[:min(len(c.Findings), 20)] {
+			v.Detail = append(v.Detail, fmt.Sprintf("%s: %s %s: %s", c.Name, f.Ledger, f.Account, f.Message))
 		}
 	}
 	d.report.Verdicts = append(d.report.Verdicts, v)
@@ -265,9 +263,8 @@ func (d *drill) verify(ctx context.Context) error {
 func (d *drill) finish() {
 	h, r := d.history, &d.report
 	acts := d.timeline.done()
-	engine := engineOf(r.Environment.Engine)
 	r.Steps = d.timeline.steps()
-	r.Recovery = recoveries(d.story, engine, h, acts)
+	r.Recovery = recoveries(d.story, d.field.Engine(), h, acts)
 	r.Phases = phases(h, acts, r.Recovery, d.story.Load.Slow)
 	for _, s := range h.Series(bucket) {
 		r.Series = append(r.Series, evidence.Series{Region: s.Region, OK: s.OK, Failed: s.Failed, P50: s.P50, P99: s.P99, Max: s.Max})
@@ -290,12 +287,4 @@ func (d *drill) finish() {
 	}
 	r.Seconds = time.Since(d.began).Seconds()
 	d.say("done")
-}
-
-// engineOf is the engine as stories spell it.
-func engineOf(title string) string {
-	if title == "CockroachDB" {
-		return CockroachDB
-	}
-	return PostgreSQL
 }

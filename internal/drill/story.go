@@ -154,12 +154,3 @@ func Names(fsys fs.FS) ([]string, error) {
 
 // Runs tells whether the story makes sense on an engine.
 func (s Story) Runs(engine string) bool { return slices.Contains(s.Engines, engine) }
-
-// Step returns a step by its name.
-func (s Story) Step(name string) (Step, bool) {
-	i := slices.IndexFunc(s.Steps, func(step Step) bool { return step.Name == name })
-	if i < 0 {
-		return Step{}, false
-	}
-	return s.Steps[i], true
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/chaos"
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/topology"
 	"github.com/meridian-ledger/meridian/regions"
 )
@@ -36,7 +37,7 @@ func parsed(t *testing.T, text string) Story {
 
 func TestParse_ReadsWhatAPersonWrote(t *testing.T) {
 	s := parsed(t, given)
-	if s.Topology != "three-continents" || s.Databases != 1 || s.Servers != 1 || !s.Runs(CockroachDB) || !s.Runs(PostgreSQL) || s.Load.Attempt != 3*time.Second {
+	if s.Topology != "three-continents" || s.Databases != 1 || s.Servers != 1 || !s.Runs(cluster.CockroachDB) || !s.Runs(cluster.PostgreSQL) || s.Load.Attempt != 3*time.Second {
 		t.Errorf("the defaults are not those of the reference: %+v", s)
 	}
 	kill, partition := s.Steps[0], s.Steps[1]
@@ -46,7 +47,7 @@ func TestParse_ReadsWhatAPersonWrote(t *testing.T) {
 	if !partition.Params.OneWay || len(partition.To) != 2 || partition.Text != "nothing passes from region us-east1 to region europe-west1, all clients" {
 		t.Errorf("the second step is %+v", partition)
 	}
-	if s.Recovery[0].Within[CockroachDB] != 2*time.Second || s.Recovery[1].Within[PostgreSQL] != 3*time.Second || len(s.Recovery[1].Within) != 1 || !s.Recovery[1].FromEnd {
+	if s.Recovery[0].Within[cluster.CockroachDB] != 2*time.Second || s.Recovery[1].Within[cluster.PostgreSQL] != 3*time.Second || len(s.Recovery[1].Within) != 1 || !s.Recovery[1].FromEnd {
 		t.Errorf("the limits are %+v", s.Recovery)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
 	"github.com/meridian-ledger/meridian/internal/errs"
@@ -154,6 +156,11 @@ func OpenTarget(ctx context.Context, a Aim, databaseURL string) (t *Target, err 
 			t, err = nil, errors.Join(err, closing)
 		}
 	}()
+	if t.books == nil {
+		if t.engine, err = t.askEngine(ctx); err != nil {
+			return t, err
+		}
+	}
 	svc, err := t.Books(ctx)
 	if err != nil {
 		return t, err
@@ -206,12 +213,49 @@ func (t *Target) mark(ctx context.Context, svc ledger.Service, home id.Home) err
 	return nil
 }
 
+// Engine implements Field.
+func (t *Target) Engine() string { return t.engine }
+
+// askEngine asks the servers what they stand on: limits and think times depend on it.
+func (t *Target) askEngine(ctx context.Context) (engine string, err error) {
+	urls, _ := t.servers("")
+	var failed []error
+	for _, u := range urls {
+		var ready struct {
+			Database struct{ Engine string }
+		}
+		err := t.ready(ctx, u, &ready)
+		if err == nil && !slices.Contains(engines, ready.Database.Engine) {
+			err = fmt.Errorf("it says %q", ready.Database.Engine)
+		}
+		if err == nil {
+			return ready.Database.Engine, nil
+		}
+		failed = append(failed, fmt.Errorf("%s/readyz: %w", u, err))
+	}
+	return "", fmt.Errorf("no server tells which database it stands on, and no --database-url was given: %w", errors.Join(failed...))
+}
+
+// ready reads what a server says of itself, ready or not.
+func (t *Target) ready(ctx context.Context, server string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := t.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(into)
+}
+
 // Environment implements Field.
 func (t *Target) Environment() evidence.Environment {
 	e := machine()
-	e.Topology = t.aim.Name
+	e.Topology, e.Engine = t.aim.Name, cluster.Title(t.engine)
 	if t.books != nil {
-		e.Engine, e.EngineVersion = engineTitle(t.engine), t.books.Version
+		e.EngineVersion = t.books.Version
 	}
 	for _, r := range t.aim.Regions {
 		region := evidence.Region{Name: r.Name, Zones: []string{}, Servers: len(r.Servers), Homes: []string{}}
@@ -221,13 +265,6 @@ func (t *Target) Environment() evidence.Environment {
 		e.Regions = append(e.Regions, region)
 	}
 	return e
-}
-
-func engineTitle(name string) string {
-	if name == CockroachDB {
-		return "CockroachDB"
-	}
-	return "PostgreSQL"
 }
 
 // servers are the URLs as clients of a region prefer them, with the region of each.
@@ -329,14 +366,6 @@ type hookStep struct {
 	BySec   float64  `json:"by_seconds,omitempty"`
 	ForSec  float64  `json:"for_seconds,omitempty"`
 	Text    string   `json:"text"`
-}
-
-func places(all []Place) []string {
-	var names []string
-	for _, p := range all {
-		names = append(names, p.String())
-	}
-	return names
 }
 
 // hookPatience bounds one call of a hook.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/ledger/ledgertest"
@@ -20,7 +21,11 @@ import (
 func running(t *testing.T, hook string) (a Aim, svc ledger.Service, told string) {
 	t.Helper()
 	svc = ledgertest.NewModel(time.Now)
-	server := httptest.NewServer(rpc.NewHandler(svc, rpc.Options{}))
+	server := httptest.NewServer(rpc.NewHandler(svc, rpc.Options{
+		Standing: func() map[string]any {
+			return map[string]any{"database": map[string]any{"engine": cluster.CockroachDB}}
+		},
+	}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	told = filepath.Join(dir, "told")
@@ -124,5 +129,22 @@ func TestTarget_IsJudgedWithoutADatabaseAsFarAsThatGoes(t *testing.T) {
 		if reason, is := unsupportedReason(err); !is || !strings.Contains(reason, "--database-url") {
 			t.Errorf("got %v, want what is missing", err)
 		}
+	}
+}
+
+func TestTarget_AsksItsServersWhatTheyStandOn(t *testing.T) {
+	a, svc, _ := running(t, "exit 0")
+	target, err := OpenTarget(t.Context(), a, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target.Engine() != cluster.CockroachDB || target.Environment().Engine != "CockroachDB" {
+		t.Errorf("the engine is %q: limits and think times are another's", target.Engine())
+	}
+	silent := httptest.NewServer(rpc.NewHandler(svc, rpc.Options{}))
+	defer silent.Close()
+	a.Regions[0].Servers = []string{silent.URL}
+	if _, err := OpenTarget(t.Context(), a, ""); err == nil || !strings.Contains(err.Error(), "/readyz: it says") {
+		t.Errorf("got %v: a drill went by the limits of an engine that nobody named", err)
 	}
 }

@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,23 +108,14 @@ func (t *timeline) wait(ctx context.Context, until time.Duration) bool {
 func (a *act) target() string {
 	switch {
 	case len(a.On) > 0:
-		return joinPlaces(a.On)
+		return listed(a.On)
 	case len(a.From) > 0:
-		return joinPlaces(a.From) + " - " + joinPlaces(a.To)
+		return listed(a.From) + " - " + listed(a.To)
 	}
 	return "all"
 }
 
-func joinPlaces(places []Place) string {
-	text := ""
-	for i, p := range places {
-		if i > 0 {
-			text += ", "
-		}
-		text += p.String()
-	}
-	return text
-}
+func listed(all []Place) string { return strings.Join(places(all), ", ") }
 
 // steps are the acts as a report shows them.
 func (t *timeline) steps() []evidence.Step {
@@ -149,7 +141,7 @@ func (t *timeline) steps() []evidence.Step {
 	return all
 }
 
-// done are the acts that took place, in the order of their beginning.
+// done are the acts that took place, in the order of the story.
 func (t *timeline) done() []*act {
 	var all []*act
 	for _, a := range t.acts {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/meridian-ledger/meridian/internal/cluster"
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
@@ -138,6 +139,34 @@ func TestJudge_HoldsAMeasureAgainstItsLimit(t *testing.T) {
 		r := judge(c.measure, "us-east1", &act{Step: Step{Name: "kill"}}, false, c.within)
 		if r.Met != c.met || !strings.Contains(r.Text, c.says) {
 			t.Errorf("%+v: got %+v", c.measure, r)
+		}
+	}
+}
+
+func TestRecoveries_MeasureRegionsThatHaveNoLimitToo(t *testing.T) {
+	s := parsed(t, strings.Replace(given, "{after: kill, within: 2s}", "{after: kill, regions: [us-east1], within: 2s}\n  - {after: kill, within: {postgresql: 3s}}", 1))
+	h := &sim.History{Regions: []string{"us-east1", "europe-west1"}, Loaded: 10 * time.Second}
+	for region := range h.Regions {
+		h.Attempts = append(h.Attempts, sim.Attempt{Began: time.Second, Took: time.Millisecond, Region: uint8(region)})
+	}
+	acts := []*act{{Step: s.Steps[0], asked: time.Second, begun: time.Second, ending: 3 * time.Second, undone: 3 * time.Second, did: true, ended: true}}
+	limits := func(engine string) []string {
+		var all []string
+		for _, r := range recoveries(s, engine, h, acts) {
+			limit := "none"
+			if r.LimitSeconds != nil {
+				limit = fmt.Sprint(*r.LimitSeconds)
+			}
+			all = append(all, fmt.Sprintf("%s %s %s", r.Step, r.Region, limit))
+		}
+		return all
+	}
+	for engine, want := range map[string][]string{
+		cluster.CockroachDB: {"kill us-east1 2", "kill europe-west1 none", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
+		cluster.PostgreSQL:  {"kill us-east1 2", "kill europe-west1 3", "kill (its end) us-east1 none", "kill (its end) europe-west1 none"},
+	} {
+		if got := limits(engine); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", engine, got, want)
 		}
 	}
 }

@@ -133,15 +133,4 @@ func (h *History) regionOf(name string) uint8 {
 	return uint8(i) //nolint:gosec // few
 }
 
-// Acknowledged returns the commands that were answered while the clients were at work.
-func (h *History) Acknowledged() []*Call {
-	var all []*Call
-	for _, c := range h.Calls {
-		if c.State == Acknowledged {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
 func (c *Call) String() string { return fmt.Sprintf("%s %s", c.Command.Kind, c.Command.Key) }

@@ -113,7 +113,7 @@ func TestRun_WhateverFailsAFaithfulLedgerPasses(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w, model := given(t)
-			w.Seed, w.Across = seed, float64(seed%2)/5
+			w.Seed, w.across = seed, float64(seed%2)/5
 			var lost atomic.Int64
 			var nodes []ledger.Service
 			for n := range 3 {
@@ -367,7 +367,7 @@ func TestPlayer_TheSameSeedMakesTheSameCommands(t *testing.T) {
 
 func TestPlayer_ASharedPartOfTheCommandsGoesAcross(t *testing.T) {
 	w, _ := given(t)
-	w.Across = 0.25
+	w.across = 0.25
 	p, across := w.player("run", 1), 0
 	for range 2000 {
 		if c := p.next(); c.Kind == ledger.KindPost {

@@ -47,7 +47,7 @@ type toldRun struct {
 
 func givenStream(t *testing.T) toldRun {
 	t.Helper()
-	w := Workload{Ledgers: []id.Ledger{"brand-eu", "brand-us"}, Accounts: 10, Seed: 11, Across: 0.2}
+	w := Workload{Ledgers: []id.Ledger{"brand-eu", "brand-us"}, Accounts: 10, Seed: 11, across: 0.2}
 	j := &journal{Model: ledgertest.NewModel(time.Now)}
 	for _, name := range w.Ledgers {
 		if _, err := j.CreateLedger(t.Context(), ledger.Ledger{ID: name, Home: homeOf[name], Assets: []money.Asset{{Code: asset, Scale: 2}}}); err != nil {

@@ -27,9 +27,9 @@ type Workload struct {
 	Accounts int         // in each ledger
 	Hot      int         // of them, that take a third of the movements
 	Seed     uint64
-	Across   float64 // share of the commands that move money from one ledger to another, from 0 to 1; 0: a few of a hundred
 
 	before map[ledger.Ref]ledger.Account // what Open found
+	across float64                       // in tests: the share of commands that move money from one ledger to another; 0: a few of a hundred
 }
 
 const (
@@ -143,7 +143,7 @@ func (p *player) account() id.Account {
 // retries, some corrections, and a few that the books have to decline.
 func (p *player) next() ledger.Command {
 	c := ledger.Command{Ledger: p.ledger(), Key: p.key(), Amount: euros(1 + p.random.Int64N(5_000))}
-	if p.w.Across > 0 && p.random.Float64() < p.w.Across && len(p.w.Ledgers) > 1 {
+	if p.w.across > 0 && p.random.Float64() < p.w.across && len(p.w.Ledgers) > 1 {
 		others := slices.DeleteFunc(slices.Clone(p.w.Ledgers), func(l id.Ledger) bool { return l == c.Ledger })
 		return p.acrossHomes(c, others[p.random.IntN(len(others))])
 	}

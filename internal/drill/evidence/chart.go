@@ -30,7 +30,6 @@ type chart struct {
 	Height      float64
 	Left, Right float64
 	Top, Bottom float64 // of the plot
-	LabelsTop   float64
 	Bands       []band
 	XTicks      []tick
 	YTicks      []tick

@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -425,13 +424,4 @@ func (c *Comparison) verdicts(a, b Report) {
 		}
 		c.Verdicts = append(c.Verdicts, change)
 	})
-}
-
-// JSON gives the comparison to programs.
-func (c Comparison) JSON() ([]byte, error) {
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode the comparison: %w", err)
-	}
-	return append(text, '\n'), nil
 }

@@ -19,11 +19,11 @@ func TestCompare_Golden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/compare.html", page)
-	program, err := c.JSON()
+	program, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/compare.json", program)
+	golden(t, "testdata/compare.json", append(program, '\n'))
 	var back Comparison
 	if err := json.Unmarshal(program, &back); err != nil || len(back.Measures) != len(c.Measures) {
 		t.Errorf("%v", err)
