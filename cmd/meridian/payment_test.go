@@ -94,6 +94,9 @@ func TestPayment_ATerminalTellsWhereMoneyStands(t *testing.T) {
 	if !strings.Contains(still, "who may capture, void, expire") || !strings.Contains(still, "compliance (aml") || strings.Count(still, "\n") != 2 {
 		t.Errorf("stuck: %s", still)
 	}
+	if oldest := ok(t, with("payment", "stuck", "--older-than", "0s", "--limit", "1")...); strings.Count(oldest, "\n") != 1 || !strings.HasPrefix(oldest, made.Payment) {
+		t.Errorf("the one that stands still for the longest: %s", oldest)
+	}
 	player := ok(t, with("player", "show", "p7")...)
 	for _, want := range []string{"kyc verified", "aml flagged", "limit  deposit", "used   deposit"} {
 		if !strings.Contains(player, want) {
