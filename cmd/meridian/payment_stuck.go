@@ -46,7 +46,7 @@ under review the gate says who acts next; of another one it is whoever pulls one
 	}
 	f.register(cmd)
 	cmd.Flags().DurationVar(&older, "older-than", time.Hour, "how long they have stood still")
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many; of each kind and state the newest are looked at first")
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -59,22 +59,22 @@ func stuck(ctx context.Context, payments ledger.Payments, name id.Ledger, since 
 			if table.Terminal(state) {
 				continue
 			}
-			n := 0 // what has not changed since then was not opened since then
-			page := ledger.PaymentPage{OpenedAt: since.UTC().Truncate(time.Microsecond), ID: last, Limit: 1000}
-			for n < limit {
+			page := ledger.PaymentPage{OldestFirst: true}
+			for left := limit; left > 0; left -= page.Limit {
+				page.Limit = min(left, 1000)
 				all, err := payments.PaymentsInState(ctx, name, table.Kind, state, page)
 				if err != nil {
 					return nil, fmt.Errorf("list payments that are %s: %w", state, err)
 				}
-				for _, p := range all {
-					if page.OpenedAt, page.ID = p.OpenedAt, p.ID; p.ChangedAt.Before(since) && n < limit {
-						found = append(found, p)
-						n++
-					}
+				still := slices.IndexFunc(all, func(p ledger.Payment) bool { return !p.ChangedAt.Before(since) })
+				if still >= 0 {
+					all = all[:still]
 				}
+				found = append(found, all...)
 				if len(all) < page.Limit {
 					break
 				}
+				page.At, page.ID = all[len(all)-1].ChangedAt, all[len(all)-1].ID
 			}
 		}
 	}
@@ -83,14 +83,6 @@ func stuck(ctx context.Context, payments ledger.Payments, name id.Ledger, since 
 	})
 	return found[:min(len(found), limit)], nil
 }
-
-// last is behind all ids.
-var last = func() (t id.Transaction) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	return t
-}()
 
 // nextOf says who acts next.
 func nextOf(p ledger.Payment) string {

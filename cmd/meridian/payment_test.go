@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/payment"
@@ -93,6 +94,9 @@ func TestPayment_ATerminalTellsWhereMoneyStands(t *testing.T) {
 	if !strings.Contains(still, "who may capture, void, expire") || !strings.Contains(still, "compliance (aml") || strings.Count(still, "\n") != 2 {
 		t.Errorf("stuck: %s", still)
 	}
+	if oldest := ok(t, with("payment", "stuck", "--older-than", "0s", "--limit", "1")...); strings.Count(oldest, "\n") != 1 || !strings.HasPrefix(oldest, made.Payment) {
+		t.Errorf("the one that stands still for the longest: %s", oldest)
+	}
 	player := ok(t, with("player", "show", "p7")...)
 	for _, want := range []string{"kyc verified", "aml flagged", "limit  deposit", "used   deposit"} {
 		if !strings.Contains(player, want) {
@@ -101,6 +105,24 @@ func TestPayment_ATerminalTellsWhereMoneyStands(t *testing.T) {
 	}
 	if out := ok(t, with("player", "show", "p7", "--json")...); !strings.Contains(out, `"kyc": "verified"`) {
 		t.Error(out)
+	}
+}
+
+// A withdrawal that was refused has no history; it is listed among what was refused all the same, with what was asked.
+func TestPayment_AFirstStepThatWasRefusedIsListed(t *testing.T) {
+	s := serving(t, postgres(t).URL)
+	s.furnish(t)
+	at := []string{"--ledger", "brand-eu", "--server", s.URL}
+	if r := meridian(t, append([]string{"payment", "create", "withdrawal", "request", "9000", "EUR", "--player", "p7", "--provider", "acme", "--key", "never"}, at...)...); r.code != 2 {
+		t.Fatalf("%s", r)
+	}
+	list := append([]string{"transaction", "search", "--kind", "step", "--status", "declined"}, at...)
+	out := ""
+	for deadline := time.Now().Add(20 * time.Second); out == "" && time.Now().Before(deadline); { // the model follows the journal
+		out = ok(t, list...)
+	}
+	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "withdrawal request declined insufficient_funds") {
+		t.Errorf("listed is %q", out)
 	}
 }
 

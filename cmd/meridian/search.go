@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
 )
@@ -56,6 +57,7 @@ func transactionSearchCommand() *cobra.Command {
 Searches read a model that follows the journal, mostly within a second: --at-least takes the position that a command or an earlier search
 answered with, and waits for it. With --json each line is a transaction as the API has it.`,
 		Example: `  meridian transaction search --ledger brand-eu --account acc_42 --status declined --from 2026-11-20T00:00:00Z
+  meridian transaction search --ledger brand-eu --kind step --status declined --reason gate_closed
   meridian transaction search --ledger brand-eu --metadata channel=card --kind debit,credit --limit 1000 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
@@ -64,7 +66,7 @@ answered with, and waits for it. With --json each line is a transaction as the A
 	flags := cmd.Flags()
 	flags.StringVar(&f.from, "from", "", "recorded at this time or later, as in 2026-11-20T00:00:00Z")
 	flags.StringVar(&f.to, "to", "", "recorded before this time")
-	flags.StringSliceVar(&f.kinds, "kind", nil, "debit, credit, transfer, post, hold, commit, rollback, expire, reverse, open, update, freeze, close")
+	flags.StringSliceVar(&f.kinds, "kind", nil, "debit, credit, transfer, post, hold, commit, rollback, expire, reverse, open, update, freeze, close, step, player")
 	flags.StringVar(&f.status, "status", "", "posted or declined; left out: both")
 	flags.StringSliceVar(&f.reasons, "reason", nil, "of declines, as in insufficient_funds")
 	flags.StringVar(&f.reference, "reference", "", "the provider's or your own reference")
@@ -167,6 +169,10 @@ func (f *searchFlags) print(w io.Writer, r *ledgerv1.RecordedTransaction) error 
 	what := strings.ToLower(strings.TrimPrefix(t.GetStatus().String(), "STATUS_"))
 	if reason := t.GetReason(); reason != ledgerv1.Reason_REASON_UNSPECIFIED {
 		what += " " + strings.ToLower(strings.TrimPrefix(reason.String(), "REASON_"))
+	}
+	var asked ledger.Command // of steps, what a decline was asked for stands nowhere else
+	if t.GetKind() == ledgerv1.Kind_KIND_STEP && json.Unmarshal([]byte(r.GetRequestJson()), &asked) == nil && asked.Step != nil {
+		what = fmt.Sprintf("%s %s %s", asked.Step.Payment, asked.Step.Trigger, what)
 	}
 	for _, e := range t.GetEntries() {
 		sign := ""

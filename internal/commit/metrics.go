@@ -2,6 +2,7 @@ package commit
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +50,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "meridian_outcomes_total", Help: "First answers, by kind of command and reason of decline (empty: posted).",
 		}, []string{"kind", "reason"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "meridian_payment_refusals_total", Help: "Steps of payments that were refused, by kind, the state that they met, trigger and reason.",
+			Name: "meridian_payment_refusals_total", Help: "Steps of payments that were refused, by kind, the state that they met (new: a first one), trigger and reason.",
 		}, []string{"kind", "from", "trigger", "reason"}),
 		replays:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_replays_total", Help: "Answers given again to the same request."}),
 		mismatches: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_mismatches_total", Help: "Keys that came with another request."}),
@@ -94,17 +95,29 @@ func (m *Metrics) answered(u *unit) {
 	}
 }
 
-// refused counts refusals of steps by edge. A trigger that no table knows is whatever somebody sent, and is not a label.
+// refused counts refusals of steps by edge, those of payments that never came to be as well. What no table has judged is whatever somebody sent,
+// and is not a label.
 func (m *Metrics) refused(o ledger.Outcome) {
 	s := o.Step
 	if s == nil || o.Decided != ledger.Declined {
 		return
 	}
-	trigger := string(s.Trigger)
-	if o.Reason == errs.ReasonPaymentNotFound || o.Detail["cause"] == "unknown" {
-		trigger = "unknown"
+	kind, from, trigger := string(s.Kind), string(s.From), string(s.Trigger)
+	switch {
+	case s.Payment == o.Transaction:
+		from = "new"
+	case s.Number == 0: // of a payment that is not there
+		kind, from = unknown, unknown
 	}
-	m.refusals.WithLabelValues(string(s.Kind), string(s.From), trigger, reason(o)).Inc()
+	if slices.Contains(unjudged, o.Reason) || o.Detail["cause"] == "unknown" {
+		trigger = unknown
+	}
+	m.refusals.WithLabelValues(kind, from, trigger, reason(o)).Inc()
 }
+
+const unknown = "unknown"
+
+// unjudged are reasons to refuse a step without a look at its trigger.
+var unjudged = []errs.Reason{errs.ReasonPaymentNotFound, errs.ReasonAssetUnknown, errs.ReasonAssetMismatch, errs.ReasonBatchDeclined}
 
 func reason(o ledger.Outcome) string { return string(o.Reason) }

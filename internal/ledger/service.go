@@ -104,7 +104,8 @@ type Payments interface {
 	PaymentSteps(ctx context.Context, ledger id.Ledger, payment id.Transaction, after int64, limit int) ([]PaymentStep, error)
 	// PaymentsOfPlayer lists the payments of a player, newest first.
 	PaymentsOfPlayer(ctx context.Context, ledger id.Ledger, player id.Player, page PaymentPage) ([]Payment, error)
-	// PaymentsInState lists the payments of a kind that stand in a state, newest first.
+	// PaymentsInState lists the payments of a kind that stand in a state by their last change, newest first unless the page says otherwise. A
+	// refused step changes nothing; a payment that changes and stays in the state while pages are read may be in two of them, or in none.
 	PaymentsInState(ctx context.Context, ledger id.Ledger, kind PaymentKind, state PaymentState, page PaymentPage) ([]Payment, error)
 	// PaymentsByReference returns up to limit payments that a provider knows by a reference, newest first: one, unless somebody gave it twice.
 	PaymentsByReference(ctx context.Context, ledger id.Ledger, provider, reference string, limit int) ([]Payment, error)
@@ -112,9 +113,10 @@ type Payments interface {
 	Player(ctx context.Context, ledger id.Ledger, player id.Player) (Player, error)
 }
 
-// PaymentPage is where a list of payments goes on: after the one that was opened then and has that id. The zero value begins with the newest.
+// PaymentPage is where a list of payments goes on: after the one that stands there and has that id. The zero value begins at the beginning.
 type PaymentPage struct {
-	OpenedAt time.Time
-	ID       id.Transaction
-	Limit    int // at most so many payments
+	At          time.Time // when that was opened, or changed where the list is by that
+	ID          id.Transaction
+	Limit       int  // at most so many payments
+	OldestFirst bool // for PaymentsInState alone
 }

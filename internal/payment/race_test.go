@@ -347,7 +347,7 @@ func TestReads_FindPayments(t *testing.T) {
 				t.Errorf("by %s: %+v %v", what, found, err)
 			}
 		}
-		after, err := n.PaymentsOfPlayer(t.Context(), brand.ID, "q", ledger.PaymentPage{OpenedAt: p.OpenedAt, ID: p.ID, Limit: 5})
+		after, err := n.PaymentsOfPlayer(t.Context(), brand.ID, "q", ledger.PaymentPage{At: p.OpenedAt, ID: p.ID, Limit: 5})
 		if err != nil || len(after) != 0 {
 			t.Errorf("behind the last one: %+v %v", after, err)
 		}
@@ -364,6 +364,53 @@ func TestReads_FindPayments(t *testing.T) {
 		r, err := n.Transaction(t.Context(), brand.ID, refused.ID())
 		if err != nil || r.Outcome.Step == nil || r.Outcome.Step.Number != 2 || r.Outcome.Step.Trigger != "settle" {
 			t.Errorf("%+v %v", r.Outcome, err)
+		}
+	})
+}
+
+// Who stands still for the longest is not who was opened first: a list by state goes by the last change, from both ends and page by page.
+func TestReads_PaymentsInAStateByTheirLastChange(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		n := newNode(t, d)
+		if _, err := n.CreateLedger(t.Context(), brand); err != nil {
+			t.Fatal(err)
+		}
+		table, _ := TableOf(Deposit)
+		var opened []id.Transaction
+		capture := func(made id.Transaction, key id.Key) {
+			t.Helper()
+			c := step(ledger.Payment{ID: made, Kind: Deposit}, "capture", minor(1), "")
+			c.Ledger, c.Key = brand.ID, key
+			if o := n.all(t, []ledger.Command{c}); o[0].Step.To != "partially_captured" {
+				t.Fatalf("%+v", o[0])
+			}
+		}
+		for _, player := range []string{"a", "b", "c"} {
+			commands, made := told(table, path{{on: "authorize"}}, player)
+			n.all(t, commands)
+			capture(made, id.Key("part/"+player))
+			opened = append(opened, made)
+		}
+		capture(opened[0], "again")
+		oldest := []id.Transaction{opened[1], opened[2], opened[0]}
+		for _, row := range []struct {
+			first bool
+			want  []id.Transaction
+		}{{true, oldest}, {false, []id.Transaction{oldest[2], oldest[1], oldest[0]}}} {
+			var got []id.Transaction
+			for page := (ledger.PaymentPage{Limit: 1, OldestFirst: row.first}); ; {
+				found, err := n.PaymentsInState(t.Context(), brand.ID, Deposit, "partially_captured", page)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(found) == 0 || len(got) > len(oldest) {
+					break
+				}
+				got, page.At, page.ID = append(got, found[0].ID), found[0].ChangedAt, found[0].ID
+			}
+			if !slices.Equal(got, row.want) {
+				t.Errorf("oldest first %t: %v, want %v", row.first, got, row.want)
+			}
 		}
 	})
 }

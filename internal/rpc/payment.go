@@ -116,7 +116,7 @@ func (h payments) ListPayments(
 	if len(found) > size {
 		found = found[:size]
 		if r.Msg.GetReference() == nil {
-			out.NextPageToken = paymentToken(found[size-1])
+			out.NextPageToken = paymentToken(placeOf(found[size-1], r.Msg))
 		}
 	}
 	for _, one := range found {
@@ -140,6 +140,7 @@ func (h payments) listing(p *parser, name id.Ledger, m *paymentsv1.ListPaymentsR
 		p.word("in_state.kind", kind)
 		p.word("in_state.state", state)
 		return func(ctx context.Context, page ledger.PaymentPage) ([]ledger.Payment, error) {
+			page.OldestFirst = by.InState.GetOldestFirst()
 			return h.payments.PaymentsInState(ctx, name, ledger.PaymentKind(kind), ledger.PaymentState(state), page)
 		}
 	case *paymentsv1.ListPaymentsRequest_Reference:
@@ -261,10 +262,18 @@ func (p *parser) playerLimit(at string, in id.Ledger, m *paymentsv1.PlayerLimit)
 	}
 }
 
-// paymentToken is the place of a payment in a list: when it was opened, in microseconds, and its id.
-func paymentToken(last ledger.Payment) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(last.OpenedAt.UnixMicro())) //nolint:gosec // read back as it was
-	return base64.RawURLEncoding.EncodeToString(append(b, last.ID[:]...))
+// placeOf is where a list goes on behind a payment.
+func placeOf(last ledger.Payment, m *paymentsv1.ListPaymentsRequest) ledger.PaymentPage {
+	if m.GetInState() != nil {
+		return ledger.PaymentPage{At: last.ChangedAt, ID: last.ID}
+	}
+	return ledger.PaymentPage{At: last.OpenedAt, ID: last.ID}
+}
+
+// paymentToken is a place in a list: its time, in microseconds, and the id.
+func paymentToken(place ledger.PaymentPage) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(place.At.UnixMicro())) //nolint:gosec // read back as it was
+	return base64.RawURLEncoding.EncodeToString(append(b, place.ID[:]...))
 }
 
 func (p *parser) paymentPage(size int32, token string) ledger.PaymentPage {
@@ -274,9 +283,9 @@ func (p *parser) paymentPage(size int32, token string) ledger.PaymentPage {
 	}
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err == nil && len(b) == 24 {
-		page.OpenedAt, page.ID = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), id.Transaction(b[8:]) //nolint:gosec // written like this
+		page.At, page.ID = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), id.Transaction(b[8:]) //nolint:gosec // written like this
 	}
-	if y := page.OpenedAt.Year(); err != nil || y < 1970 || y > 9998 || page.ID.IsZero() { // a database must not see anything else
+	if y := page.At.Year(); err != nil || y < 1970 || y > 9998 || page.ID.IsZero() { // a database must not see anything else
 		p.fail("page_token", "take it from next_page_token of the page before")
 	}
 	return page

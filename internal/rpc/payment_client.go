@@ -122,8 +122,8 @@ func (c *PaymentClient) PaymentSteps(ctx context.Context, name id.Ledger, paymen
 
 func (c *PaymentClient) list(ctx context.Context, m *paymentsv1.ListPaymentsRequest, page ledger.PaymentPage) ([]ledger.Payment, error) {
 	m.PageSize = pageOf(page.Limit)
-	if !page.OpenedAt.IsZero() {
-		m.PageToken = paymentToken(ledger.Payment{OpenedAt: page.OpenedAt, ID: page.ID})
+	if !page.At.IsZero() {
+		m.PageToken = paymentToken(page)
 	}
 	found, err := call(ctx, c.payments.ListPayments, m)
 	if err != nil {
@@ -141,7 +141,7 @@ func (c *PaymentClient) PaymentsOfPlayer(ctx context.Context, name id.Ledger, pl
 func (c *PaymentClient) PaymentsInState(
 	ctx context.Context, name id.Ledger, kind ledger.PaymentKind, state ledger.PaymentState, page ledger.PaymentPage,
 ) ([]ledger.Payment, error) {
-	by := &paymentsv1.ListPaymentsRequest_InState{InState: &paymentsv1.PaymentsInState{Kind: string(kind), State: string(state)}}
+	by := &paymentsv1.ListPaymentsRequest_InState{InState: &paymentsv1.PaymentsInState{Kind: string(kind), State: string(state), OldestFirst: page.OldestFirst}}
 	return c.list(ctx, &paymentsv1.ListPaymentsRequest{Ledger: string(name), By: by}, page)
 }
 

@@ -188,13 +188,21 @@ func (c counter) reads(deposit, held ledger.Outcome) {
 			break
 		}
 		seen = append(seen, found[0].ID)
-		page.OpenedAt, page.ID = found[0].OpenedAt, found[0].ID
+		page.At, page.ID = found[0].OpenedAt, found[0].ID
 	}
 	if len(seen) != 3 || seen[0] != held.Transaction || seen[2] != deposit.Transaction {
 		c.t.Errorf("the payments of the player are %v", seen)
 	}
-	if found, err := c.PaymentsInState(ctx, "brand", "withdrawal", "cancelled", ledger.PaymentPage{Limit: 10}); err != nil || len(found) != 1 || found[0].ID != held.Transaction {
-		c.t.Errorf("%v, %v", found, err)
+	for _, oldest := range []bool{false, true} {
+		page := ledger.PaymentPage{Limit: 10, OldestFirst: oldest}
+		found, err := c.PaymentsInState(ctx, "brand", "withdrawal", "cancelled", page)
+		if err != nil || len(found) != 1 || found[0].ID != held.Transaction {
+			c.t.Fatalf("%v, %v", found, err)
+		}
+		page.At, page.ID = found[0].ChangedAt, found[0].ID
+		if found, err := c.PaymentsInState(ctx, "brand", "withdrawal", "cancelled", page); err != nil || len(found) != 0 {
+			c.t.Errorf("behind the last one: %v, %v", found, err)
+		}
 	}
 	if found, err := c.PaymentsByReference(ctx, "brand", "acme", "ref-d", 10); err != nil || len(found) != 1 || found[0].ID != deposit.Transaction {
 		c.t.Errorf("%v, %v", found, err)

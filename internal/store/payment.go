@@ -262,10 +262,10 @@ func (s *Store) Payment(ctx context.Context, key id.Ledger, payment id.Transacti
 
 // pageArgs are the place and the limit of a page.
 func pageArgs(p ledger.PaymentPage) []any {
-	if p.OpenedAt.IsZero() {
+	if p.At.IsZero() && !p.OldestFirst {
 		return []any{time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), [16]byte{}, p.Limit} // infinity is beyond what CockroachDB takes
 	}
-	return []any{p.OpenedAt, [16]byte(p.ID), p.Limit}
+	return []any{p.At, [16]byte(p.ID), p.Limit}
 }
 
 var sqlPaymentsOfPlayer = `
@@ -280,12 +280,21 @@ func (s *Store) PaymentsOfPlayer(ctx context.Context, key id.Ledger, player id.P
 
 var sqlPaymentsInState = `
 SELECT ` + paymentReading + `
-FROM payment p WHERE p.state = $4 AND p.home = $1 AND p.ledger_id = $2 AND p.kind = $3 AND (p.opened_at, p.id) < ($5, $6)
-ORDER BY p.opened_at DESC, p.id DESC LIMIT $7`
+FROM payment p WHERE p.state = $4 AND p.home = $1 AND p.ledger_id = $2 AND p.kind = $3 AND (p.changed_at, p.id) < ($5, $6)
+ORDER BY p.changed_at DESC, p.id DESC LIMIT $7`
+
+var sqlPaymentsInStateOldest = `
+SELECT ` + paymentReading + `
+FROM payment p WHERE p.state = $4 AND p.home = $1 AND p.ledger_id = $2 AND p.kind = $3 AND (p.changed_at, p.id) > ($5, $6)
+ORDER BY p.changed_at, p.id LIMIT $7`
 
 // PaymentsInState implements ledger.Payments.
 func (s *Store) PaymentsInState(ctx context.Context, key id.Ledger, kind ledger.PaymentKind, state ledger.PaymentState, page ledger.PaymentPage) ([]ledger.Payment, error) {
-	return s.queryPayments(ctx, key, sqlPaymentsInState, append([]any{string(kind), string(state)}, pageArgs(page)...)...)
+	sql := sqlPaymentsInState
+	if page.OldestFirst {
+		sql = sqlPaymentsInStateOldest
+	}
+	return s.queryPayments(ctx, key, sql, append([]any{string(kind), string(state)}, pageArgs(page)...)...)
 }
 
 var sqlPaymentsByReference = `

@@ -60,7 +60,7 @@ func (r *run) discover(ctx context.Context) error {
 		}
 	}
 	seen := map[book]bool{}
-	for _, table := range []string{"account", "entry", "journal", "hold"} {
+	for _, table := range []string{"account", "entry", "journal", "hold", "payment", "payment_step"} {
 		if err := r.booksOf(ctx, table, seen); err != nil {
 			return err
 		}

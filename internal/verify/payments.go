@@ -103,6 +103,13 @@ func (p *journalPass) tellStep(f Finding) {
 	}
 }
 
+// paymentData is what a row says in JSON.
+type paymentData struct {
+	Roles    map[string]id.Account   `json:"roles"`
+	Totals   map[string]money.Amount `json:"totals"`
+	Holdings map[string]money.Amount `json:"holdings"`
+}
+
 const sqlPayments = `
 SELECT id, kind, state, version, attempts, player, parent, asset, scale, data, opened_at
 FROM payment WHERE home = $1 AND ledger_id = $2 AND id >= $3
@@ -133,11 +140,7 @@ func (r *run) payments(ctx context.Context, b book) error {
 		keep(attemptsMatter, nil, money.FromInt64(attempts))
 		keep(stateMatter, []byte(state), one)
 		keep(birthMatter, birthWords(kind, player, parent.Bytes, asset, openedAt), one)
-		var sums struct {
-			Roles    map[string]id.Account   `json:"roles"`
-			Totals   map[string]money.Amount `json:"totals"`
-			Holdings map[string]money.Amount `json:"holdings"`
-		}
+		var sums paymentData
 		if err := json.Unmarshal(data, &sums); err != nil {
 			f.Message = fmt.Sprintf("the data of the payment can not be read: %v", err)
 			r.find(&r.checks.payments, f)
@@ -147,8 +150,11 @@ func (r *run) payments(ctx context.Context, b book) error {
 			keep(totalMatter+name, nil, total)
 		}
 		for _, role := range slices.Sorted(maps.Keys(sums.Holdings)) {
-			r.steps.say(kept, subject{ledger: b.ledger, transaction: key, account: sums.Roles[role], matter: heldMatter}, at, nil, sums.Holdings[role])
+			account, held := sums.Roles[role], sums.Holdings[role]
+			r.steps.say(kept, subject{ledger: b.ledger, transaction: key, account: account, matter: heldMatter}, at, nil, held)
+			r.holdings.say(told, subject{ledger: b.ledger, account: account}, at, nil, held)
 		}
+		r.judgeWaiting(f, kind, state, sums)
 		return nil
 	})
 }
@@ -176,7 +182,8 @@ func (r *run) history(ctx context.Context, b book) error {
 		}
 	}
 	err := r.paged(ctx, "history", sqlHistory, &began, from, into, func() error {
-		f := Finding{Ledger: b.ledger, Transaction: key}
+		f := Finding{Ledger: b.ledger, Transaction: key, Message: "the line of the payment's history"}
+		r.housed(b, f)
 		r.looked(&r.checks.payments)
 		if key != of {
 			ended()

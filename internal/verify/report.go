@@ -91,7 +91,7 @@ func (c *Check) add(f Finding, most int) {
 // checks are the promises by name.
 type checks struct {
 	balanced, balances, sequences, chain, terms, holds, keys, journal, reversals, homes, closed,
-	payments, stream, order, deliveries, search Check
+	payments, holdings, stream, order, deliveries, search Check
 }
 
 func newChecks() checks {
@@ -110,6 +110,7 @@ func newChecks() checks {
 		closed:    check("closed", "closed accounts are at zero, with nothing pending"),
 
 		payments: check("payments", "every payment is what its steps add up to, and each step has its line of history and its journal row"),
+		holdings: check("holdings", "payments hold on accounts what their steps moved there; where money of theirs waits nothing else does, and nothing of one that has ended"),
 
 		stream:     check("stream", "every position is a journal row, without a gap, and no journal row was passed over by a home that it touches"),
 		order:      check("order", "the entries of every account left in their order"),
@@ -120,8 +121,8 @@ func newChecks() checks {
 
 func (c *checks) list() []Check {
 	return []Check{
-		c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed, c.payments, c.stream, c.order, c.deliveries,
-		c.search,
+		c.balanced, c.balances, c.sequences, c.chain, c.terms, c.holds, c.keys, c.journal, c.reversals, c.homes, c.closed, c.payments, c.holdings, c.stream,
+		c.order, c.deliveries, c.search,
 	}
 }
 

@@ -60,6 +60,8 @@ type statement struct {
 	last            entry
 	first           time.Time
 	decided         id.Transaction // by its newest command on the account itself
+	steps           money.Amount   // what steps of payments have moved
+	step            id.Transaction // the newest of them
 	broken          bool           // the sums left the range of an amount, which was reported
 }
 
@@ -125,6 +127,10 @@ func (s *statement) sum(r *run, f Finding, e *entry) {
 		s.debits, err = s.debits.Sub(e.amount.Amount)
 	} else {
 		s.credits, err = s.credits.Add(e.amount.Amount)
+	}
+	if e.kind == "step" && err == nil {
+		s.step = e.transaction
+		s.steps, err = s.steps.Add(e.amount.Amount)
 	}
 	if err != nil {
 		s.broken = true

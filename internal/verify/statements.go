@@ -56,6 +56,9 @@ func (r *run) statements(ctx context.Context, b book) error {
 		if err := r.judgeTerms(ctx, b, page); err != nil {
 			return err
 		}
+		if err := r.judgeHoldings(ctx, b, page); err != nil {
+			return err
+		}
 		for _, s := range page {
 			s.end(r, b)
 			p.count(s)

@@ -26,8 +26,8 @@ import (
 
 // Options bound a run. The zero value verifies everything.
 type Options struct {
-	// Progress hears how many rows of a stage (statements, journal, holds, payments, history, reversals, order, stream, due …) were read so far; it is called about once a page,
-	// by the goroutine that runs.
+	// Progress hears how many rows of a stage (statements, journal, holds, payments, history, order, stream, due …) were read so far; it is
+	// called about once a page, by the goroutine that runs.
 	Progress func(stage string, rows int64)
 	// MaxFindings bounds the list of findings of each check, which are counted beyond it; default 100.
 	MaxFindings int
@@ -79,6 +79,7 @@ type run struct {
 	captured *tally // of holds, and the commits behind it
 	lives    *tally // of holds: how the journal says they began and ended
 	steps    *tally // of payments: what the journal says of them, and what their rows and histories do
+	holdings *tally // of accounts: what payments hold there, and what their steps moved
 	model    *tally // of what the stream makes searchable, and the search model
 	abroad   *tally // of what touches other homes than its own, and their streams
 	homes    []*home
@@ -107,7 +108,7 @@ func newRun(o Options) *run {
 	seed := newSeed()
 	r.legs, r.lines, r.pending = newTally(seed), newTally(seed), newTally(seed)
 	r.captured, r.lives, r.model = newTally(seed), newTally(seed), newTally(seed)
-	r.steps, r.abroad = newTally(seed), newTally(seed)
+	r.steps, r.holdings, r.abroad = newTally(seed), newTally(seed), newTally(seed)
 	return r
 }
 
@@ -173,6 +174,7 @@ func (r *run) search(ctx context.Context) error {
 		{r.model, &r.checks.search, straySearch},
 		{r.abroad, &r.checks.stream, strayLeaver},
 		{r.steps, &r.checks.payments, strayPayment},
+		{r.holdings, &r.checks.holdings, strayHolding},
 	}
 	suspicious := false
 	for _, t := range all {

@@ -1159,10 +1159,13 @@ func (*ListPaymentsRequest_InState) isListPaymentsRequest_By() {}
 
 func (*ListPaymentsRequest_Reference) isListPaymentsRequest_By() {}
 
+// PaymentsInState are listed by their last change. One that changes and stays in the state while pages are read may be in two of them, or in none.
 type PaymentsInState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	State string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Those first that have stood still for the longest.
+	OldestFirst   bool `protobuf:"varint,3,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1209,6 +1212,13 @@ func (x *PaymentsInState) GetState() string {
 		return x.State
 	}
 	return ""
+}
+
+func (x *PaymentsInState) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
 }
 
 type PaymentReference struct {
@@ -1988,10 +1998,11 @@ const file_meridian_payments_v1_payment_proto_rawDesc = "" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x06 \x01(\tR\tpageTokenB\x04\n" +
-	"\x02by\";\n" +
+	"\x02by\"^\n" +
 	"\x0fPaymentsInState\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state\"]\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12!\n" +
+	"\foldest_first\x18\x03 \x01(\bR\voldestFirst\"]\n" +
 	"\x10PaymentReference\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12-\n" +
 	"\x12provider_reference\x18\x02 \x01(\tR\x11providerReference\"y\n" +

@@ -59,7 +59,8 @@ type PaymentServiceClient interface {
 	Step(context.Context, *connect.Request[v1.StepRequest]) (*connect.Response[v1.StepResponse], error)
 	// GetPayment returns a payment and its history, refused steps among it.
 	GetPayment(context.Context, *connect.Request[v1.GetPaymentRequest]) (*connect.Response[v1.GetPaymentResponse], error)
-	// ListPayments returns payments of a player, of a kind in a state, or of a reference at a provider, the newest first.
+	// ListPayments returns payments of a player, of a kind in a state, or of a reference at a provider, the newest first
+	// unless the request says otherwise.
 	ListPayments(context.Context, *connect.Request[v1.ListPaymentsRequest]) (*connect.Response[v1.ListPaymentsResponse], error)
 	// UpdatePlayer changes what gates know of a player. What is left out stays as it is.
 	UpdatePlayer(context.Context, *connect.Request[v1.UpdatePlayerRequest]) (*connect.Response[v1.UpdatePlayerResponse], error)
@@ -167,7 +168,8 @@ type PaymentServiceHandler interface {
 	Step(context.Context, *connect.Request[v1.StepRequest]) (*connect.Response[v1.StepResponse], error)
 	// GetPayment returns a payment and its history, refused steps among it.
 	GetPayment(context.Context, *connect.Request[v1.GetPaymentRequest]) (*connect.Response[v1.GetPaymentResponse], error)
-	// ListPayments returns payments of a player, of a kind in a state, or of a reference at a provider, the newest first.
+	// ListPayments returns payments of a player, of a kind in a state, or of a reference at a provider, the newest first
+	// unless the request says otherwise.
 	ListPayments(context.Context, *connect.Request[v1.ListPaymentsRequest]) (*connect.Response[v1.ListPaymentsResponse], error)
 	// UpdatePlayer changes what gates know of a player. What is left out stays as it is.
 	UpdatePlayer(context.Context, *connect.Request[v1.UpdatePlayerRequest]) (*connect.Response[v1.UpdatePlayerResponse], error)
