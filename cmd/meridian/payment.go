@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -189,7 +190,7 @@ type stepView struct {
 func printStep(w io.Writer, o ledger.Outcome, asJSON bool) error {
 	if !asJSON {
 		if t := o.Step; t != nil && o.Decided == ledger.Posted {
-			fmt.Fprintf(w, "payment %s  %s: %s → %s\n", t.Payment, t.Trigger, blank(string(t.From)), t.To)
+			fmt.Fprintf(w, "payment %s  %s: %s → %s\n", t.Payment, t.Trigger, cmp.Or(string(t.From), "·"), t.To)
 			if t.Review != nil {
 				fmt.Fprintf(w, "  %s: %s; next: %s\n", t.Review.Gate, t.Review.Cause, t.Review.Next)
 			}
@@ -208,13 +209,6 @@ func printStep(w io.Writer, o ledger.Outcome, asJSON bool) error {
 		return silent{code: 2}
 	}
 	return nil
-}
-
-func blank(text string) string {
-	if text == "" {
-		return "·"
-	}
-	return text
 }
 
 // paymentView is what a person or a script reads of a payment.
@@ -317,7 +311,7 @@ func showPaymentCommand() *cobra.Command {
 }
 
 func printPayment(w io.Writer, p ledger.Payment, v paymentView) error {
-	fmt.Fprintf(w, "%s %s is %s  player %s  provider %s %s\n", v.Kind, v.Payment, v.State, blank(v.Player), blank(v.Provider), v.Reference)
+	fmt.Fprintf(w, "%s %s is %s  player %s  provider %s %s\n", v.Kind, v.Payment, v.State, cmp.Or(v.Player, "·"), cmp.Or(v.Provider, "·"), v.Reference)
 	if r := p.Review; r != nil {
 		fmt.Fprintf(w, "  %s: %s; next: %s\n", r.Gate, r.Cause, r.Next)
 	}
@@ -326,7 +320,7 @@ func printPayment(w io.Writer, p ledger.Payment, v paymentView) error {
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range v.Steps {
-		fmt.Fprintf(out, "%d\t%s\t%s\t%s → %s\t%s\t%s\n", s.Number, s.RecordedAt.Format("2006-01-02 15:04:05.000"), s.Trigger, blank(s.From), blank(s.To), s.Outcome, s.Reason)
+		fmt.Fprintf(out, "%d\t%s\t%s\t%s → %s\t%s\t%s\n", s.Number, s.RecordedAt.Format("2006-01-02 15:04:05.000"), s.Trigger, cmp.Or(s.From, "·"), cmp.Or(s.To, "·"), s.Outcome, s.Reason)
 	}
 	return out.Flush()
 }
@@ -392,7 +386,7 @@ func printPayments(w io.Writer, found []ledger.Payment, views []paymentView, asJ
 		for _, name := range slices.Sorted(maps.Keys(p.Totals)) {
 			totals = append(totals, name+" "+p.Asset.Format(p.Totals[name]))
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", p.ID, p.Kind, p.State, blank(string(p.Player)), strings.Join(totals, ", "), p.Asset.Code,
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", p.ID, p.Kind, p.State, cmp.Or(string(p.Player), "·"), strings.Join(totals, ", "), p.Asset.Code,
 			p.ChangedAt.Format("2006-01-02 15:04:05"), views[i].Next)
 	}
 	return out.Flush()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -53,7 +54,7 @@ func printPlayer(w io.Writer, p ledger.Player, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, p)
 	}
-	fmt.Fprintf(w, "%s  kyc %s  aml %s  %s\n", p.ID, fallback(string(p.KYC), "unknown"), fallback(string(p.AML), "clear"), fallback(string(p.Status), "active"))
+	fmt.Fprintf(w, "%s  kyc %s  aml %s  %s\n", p.ID, cmp.Or(string(p.KYC), "unknown"), cmp.Or(string(p.AML), "clear"), cmp.Or(string(p.Status), "active"))
 	if !p.ExcludedUntil.IsZero() {
 		fmt.Fprintf(w, "  excluded until %s\n", p.ExcludedUntil.UTC().Format(time.RFC3339))
 	}
@@ -64,13 +65,6 @@ func printPlayer(w io.Writer, p ledger.Player, asJSON bool) error {
 		fmt.Fprintf(w, "  used   %-10s %-5s %20s %s since %s\n", u.Measure, u.Period, u.Amount, u.Asset, u.Since.UTC().Format("2006-01-02"))
 	}
 	return nil
-}
-
-func fallback(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 func updatePlayerCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -65,11 +66,11 @@ type WorkerLimits struct {
 
 func (l WorkerLimits) orDefaults() WorkerLimits {
 	return WorkerLimits{
-		Poll: or(l.Poll, 500*time.Millisecond), Page: or(l.Page, 500), Parallel: or(l.Parallel, 64), Attempts: or(l.Attempts, 12),
-		Retry: or(l.Retry, attempt.Backoff{First: time.Second, Last: time.Hour}),
-		Early: or(l.Early, attempt.Backoff{First: 250 * time.Millisecond, Last: time.Minute}),
-		Probe: or(l.Probe, attempt.Backoff{First: time.Second, Last: time.Minute}),
-		Call:  or(l.Call, 10*time.Second), Grace: or(l.Grace, 2*time.Second), Tally: or(l.Tally, 15*time.Second),
+		Poll: cmp.Or(l.Poll, 500*time.Millisecond), Page: cmp.Or(l.Page, 500), Parallel: cmp.Or(l.Parallel, 64), Attempts: cmp.Or(l.Attempts, 12),
+		Retry: cmp.Or(l.Retry, attempt.Backoff{First: time.Second, Last: time.Hour}),
+		Early: cmp.Or(l.Early, attempt.Backoff{First: 250 * time.Millisecond, Last: time.Minute}),
+		Probe: cmp.Or(l.Probe, attempt.Backoff{First: time.Second, Last: time.Minute}),
+		Call:  cmp.Or(l.Call, 10*time.Second), Grace: cmp.Or(l.Grace, 2*time.Second), Tally: cmp.Or(l.Tally, 15*time.Second),
 	}
 }
 
