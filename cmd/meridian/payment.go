@@ -32,19 +32,6 @@ func paymentCommand() *cobra.Command {
 	return cmd
 }
 
-// payments returns a client and the ledger, which has to be named.
-func (f *clientFlags) payments() (*rpc.PaymentClient, id.Ledger, error) {
-	name, err := id.ParseLedger(f.ledger)
-	if err != nil {
-		return nil, "", fmt.Errorf("--ledger: %w", err)
-	}
-	config, err := trusting(f.server, f.caFile)
-	if err != nil {
-		return nil, "", err
-	}
-	return rpc.NewPaymentClient(rpc.NewHTTPClient(config, false), f.server), name, nil
-}
-
 // keyOf reads a key, or makes one up.
 func keyOf(text string) (id.Key, error) {
 	if text == "" {
@@ -87,7 +74,7 @@ func (f *stepFlags) register(cmd *cobra.Command) {
 }
 
 func (f *stepFlags) do(cmd *cobra.Command, c ledger.Command) error {
-	client, name, err := f.payments()
+	client, name, err := reach(&f.clientFlags, rpc.NewPaymentClient)
 	if err != nil {
 		return err
 	}
@@ -270,7 +257,7 @@ func showPaymentCommand() *cobra.Command {
 		Example: "  meridian payment show 0d8f3b5e-7b1a-8c3d-9e4f-0123456789ab --ledger brand-eu",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -338,7 +325,7 @@ func listPaymentsCommand() *cobra.Command {
   meridian payment list --ledger brand-eu --provider acme --provider-reference ch_81`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -357,11 +344,7 @@ func listPaymentsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			views := make([]paymentView, len(found))
-			for i, p := range found {
-				views[i] = paymentViewOf(p)
-			}
-			return printPayments(cmd.OutOrStdout(), found, views, asJSON)
+			return printPayments(cmd.OutOrStdout(), found, paymentViewOf, asJSON)
 		},
 	}
 	f.register(cmd)
@@ -376,7 +359,8 @@ func listPaymentsCommand() *cobra.Command {
 	return cmd
 }
 
-func printPayments(w io.Writer, found []ledger.Payment, views []paymentView, asJSON bool) error {
+func printPayments(w io.Writer, found []ledger.Payment, view func(ledger.Payment) paymentView, asJSON bool) error {
+	views := viewsOf(found, view)
 	if asJSON {
 		return printJSON(w, views)
 	}

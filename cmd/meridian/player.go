@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 )
 
 func playerCommand() *cobra.Command {
@@ -34,7 +35,7 @@ func showPlayerCommand() *cobra.Command {
 		Example: "  meridian player show p7 --ledger brand-eu --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -85,7 +86,7 @@ Exit code 0: posted; 2: declined by the books; 1: anything else.`,
   meridian player update p7 --ledger brand-eu --excluded-until 2027-05-31T00:00:00Z`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
