@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/base64"
 
 	"connectrpc.com/connect"
 
@@ -123,7 +124,7 @@ func (c *PaymentClient) PaymentSteps(ctx context.Context, name id.Ledger, paymen
 func (c *PaymentClient) list(ctx context.Context, m *paymentsv1.ListPaymentsRequest, page ledger.PaymentPage) ([]ledger.Payment, error) {
 	m.PageSize = pageOf(page.Limit)
 	if !page.OpenedAt.IsZero() {
-		m.PageToken = paymentToken(ledger.Payment{OpenedAt: page.OpenedAt, ID: page.ID})
+		m.PageToken = base64.RawURLEncoding.EncodeToString([]byte(openedToken(page.OpenedAt, page.ID)))
 	}
 	found, err := call(ctx, c.payments.ListPayments, m)
 	if err != nil {
