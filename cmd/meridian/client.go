@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -29,22 +30,38 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 }
 
 // open returns a client and the ledger, which has to be named.
-func (f *clientFlags) open() (ledger.Service, id.Ledger, error) {
-	name, err := id.ParseLedger(f.ledger)
-	if err != nil {
-		return nil, "", fmt.Errorf("--ledger: %w", err)
-	}
-	svc, err := f.service()
-	return svc, name, err
+func (f *clientFlags) open() (ledger.Service, id.Ledger, error) { return reach(f, newService) }
+
+func (f *clientFlags) service() (ledger.Service, error) { return at(f, newService) }
+
+// newService is rpc.NewClient for those who know the ledger as a Service only.
+func newService(client connect.HTTPClient, server string, options ...connect.ClientOption) ledger.Service {
+	return rpc.NewClient(client, server, options...)
 }
 
-func (f *clientFlags) service() (ledger.Service, error) {
+// at makes a client of the server.
+func at[T any](f *clientFlags, client clientOf[T]) (T, error) {
 	config, err := trusting(f.server, f.caFile)
 	if err != nil {
-		return nil, err
+		var none T
+		return none, err
 	}
-	return rpc.NewClient(rpc.NewHTTPClient(config, false), f.server), nil
+	return client(rpc.NewHTTPClient(config, false), f.server), nil
 }
+
+// reach makes a client of the server, and reads the ledger, which has to be named.
+func reach[T any](f *clientFlags, client clientOf[T]) (T, id.Ledger, error) {
+	name, err := id.ParseLedger(f.ledger)
+	if err != nil {
+		var none T
+		return none, "", fmt.Errorf("--ledger: %w", err)
+	}
+	c, err := at(f, client)
+	return c, name, err
+}
+
+// clientOf is how package rpc makes clients.
+type clientOf[T any] func(client connect.HTTPClient, server string, options ...connect.ClientOption) T
 
 // trusting returns the TLS configuration of a client of a server, or nil where the server is reached in clear.
 func trusting(server, caFile string) (*tls.Config, error) {

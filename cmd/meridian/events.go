@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,11 +47,11 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 type nodes []*rpc.EventClient
 
 func (f *eventFlags) open() (nodes, error) {
-	return openEach(f, func(client *http.Client, server string) *rpc.EventClient { return rpc.NewEventClient(client, server) })
+	return openEach(f, rpc.NewEventClient)
 }
 
 // openEach makes a client of each server.
-func openEach[T any](f *eventFlags, client func(*http.Client, string) T) ([]T, error) {
+func openEach[T any](f *eventFlags, client clientOf[T]) ([]T, error) {
 	if len(f.servers) == 0 {
 		return nil, errors.New("--server: name a server")
 	}

@@ -73,11 +73,7 @@ func viewOfStanding(s event.Standing) standingView {
 
 func printStandings(w io.Writer, all []event.Standing, asJSON bool) error {
 	if asJSON {
-		views := make([]standingView, len(all))
-		for i, s := range all {
-			views[i] = viewOfStanding(s)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(all, viewOfStanding))
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(out, "id\tstate\tsink\thome\tposition\tbehind\tdue\tdead\n")
@@ -209,11 +205,7 @@ func viewOfDelivery(d event.Delivery, body json.RawMessage) deliveryView {
 
 func printDeliveries(w io.Writer, all []event.Delivery, asJSON bool) error {
 	if asJSON {
-		views := make([]deliveryView, len(all))
-		for i, d := range all {
-			views[i] = viewOfDelivery(d, nil)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(all, func(d event.Delivery) deliveryView { return viewOfDelivery(d, nil) }))
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(out, "home\tposition\tstate\tattempts\tcause\tchanged\ttransaction\tdetail\n")
@@ -245,11 +237,7 @@ func viewOfReplay(r event.Replay) replayView {
 
 func printReplays(w io.Writer, all []event.Replay, asJSON bool) error {
 	if asJSON {
-		views := make([]replayView, len(all))
-		for i, r := range all {
-			views[i] = viewOfReplay(r)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(all, viewOfReplay))
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(out, "id\thome\tstate\tfirst\tlast\tposition\ta second\treason\n")

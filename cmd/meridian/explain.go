@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -41,9 +40,7 @@ Exit code 0: a story; 2: several things, a line each; 1: anything else, as when 
 					return fmt.Errorf("--ledger: %w", err)
 				}
 			}
-			all, err := openEach(&f, func(client *http.Client, server string) *rpc.ExplainClient {
-				return rpc.NewExplainClient(client, server)
-			})
+			all, err := openEach(&f, rpc.NewExplainClient)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -29,19 +30,6 @@ func paymentCommand() *cobra.Command {
 	}
 	cmd.AddCommand(createPaymentCommand(), stepPaymentCommand(), showPaymentCommand(), listPaymentsCommand(), stuckCommand(), sagaCommand())
 	return cmd
-}
-
-// payments returns a client and the ledger, which has to be named.
-func (f *clientFlags) payments() (*rpc.PaymentClient, id.Ledger, error) {
-	name, err := id.ParseLedger(f.ledger)
-	if err != nil {
-		return nil, "", fmt.Errorf("--ledger: %w", err)
-	}
-	config, err := trusting(f.server, f.caFile)
-	if err != nil {
-		return nil, "", err
-	}
-	return rpc.NewPaymentClient(rpc.NewHTTPClient(config, false), f.server), name, nil
 }
 
 // keyOf reads a key, or makes one up.
@@ -86,7 +74,7 @@ func (f *stepFlags) register(cmd *cobra.Command) {
 }
 
 func (f *stepFlags) do(cmd *cobra.Command, c ledger.Command) error {
-	client, name, err := f.payments()
+	client, name, err := reach(&f.clientFlags, rpc.NewPaymentClient)
 	if err != nil {
 		return err
 	}
@@ -189,7 +177,7 @@ type stepView struct {
 func printStep(w io.Writer, o ledger.Outcome, asJSON bool) error {
 	if !asJSON {
 		if t := o.Step; t != nil && o.Decided == ledger.Posted {
-			fmt.Fprintf(w, "payment %s  %s: %s → %s\n", t.Payment, t.Trigger, blank(string(t.From)), t.To)
+			fmt.Fprintf(w, "payment %s  %s: %s → %s\n", t.Payment, t.Trigger, cmp.Or(string(t.From), "·"), t.To)
 			if t.Review != nil {
 				fmt.Fprintf(w, "  %s: %s; next: %s\n", t.Review.Gate, t.Review.Cause, t.Review.Next)
 			}
@@ -208,13 +196,6 @@ func printStep(w io.Writer, o ledger.Outcome, asJSON bool) error {
 		return silent{code: 2}
 	}
 	return nil
-}
-
-func blank(text string) string {
-	if text == "" {
-		return "·"
-	}
-	return text
 }
 
 // paymentView is what a person or a script reads of a payment.
@@ -276,7 +257,7 @@ func showPaymentCommand() *cobra.Command {
 		Example: "  meridian payment show 0d8f3b5e-7b1a-8c3d-9e4f-0123456789ab --ledger brand-eu",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -317,7 +298,7 @@ func showPaymentCommand() *cobra.Command {
 }
 
 func printPayment(w io.Writer, p ledger.Payment, v paymentView) error {
-	fmt.Fprintf(w, "%s %s is %s  player %s  provider %s %s\n", v.Kind, v.Payment, v.State, blank(v.Player), blank(v.Provider), v.Reference)
+	fmt.Fprintf(w, "%s %s is %s  player %s  provider %s %s\n", v.Kind, v.Payment, v.State, cmp.Or(v.Player, "·"), cmp.Or(v.Provider, "·"), v.Reference)
 	if r := p.Review; r != nil {
 		fmt.Fprintf(w, "  %s: %s; next: %s\n", r.Gate, r.Cause, r.Next)
 	}
@@ -326,7 +307,7 @@ func printPayment(w io.Writer, p ledger.Payment, v paymentView) error {
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range v.Steps {
-		fmt.Fprintf(out, "%d\t%s\t%s\t%s → %s\t%s\t%s\n", s.Number, s.RecordedAt.Format("2006-01-02 15:04:05.000"), s.Trigger, blank(s.From), blank(s.To), s.Outcome, s.Reason)
+		fmt.Fprintf(out, "%d\t%s\t%s\t%s → %s\t%s\t%s\n", s.Number, s.RecordedAt.Format("2006-01-02 15:04:05.000"), s.Trigger, cmp.Or(s.From, "·"), cmp.Or(s.To, "·"), s.Outcome, s.Reason)
 	}
 	return out.Flush()
 }
@@ -344,7 +325,7 @@ func listPaymentsCommand() *cobra.Command {
   meridian payment list --ledger brand-eu --provider acme --provider-reference ch_81`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -363,11 +344,7 @@ func listPaymentsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			views := make([]paymentView, len(found))
-			for i, p := range found {
-				views[i] = paymentViewOf(p)
-			}
-			return printPayments(cmd.OutOrStdout(), found, views, asJSON)
+			return printPayments(cmd.OutOrStdout(), found, paymentViewOf, asJSON)
 		},
 	}
 	f.register(cmd)
@@ -382,7 +359,8 @@ func listPaymentsCommand() *cobra.Command {
 	return cmd
 }
 
-func printPayments(w io.Writer, found []ledger.Payment, views []paymentView, asJSON bool) error {
+func printPayments(w io.Writer, found []ledger.Payment, view func(ledger.Payment) paymentView, asJSON bool) error {
+	views := viewsOf(found, view)
 	if asJSON {
 		return printJSON(w, views)
 	}
@@ -392,7 +370,7 @@ func printPayments(w io.Writer, found []ledger.Payment, views []paymentView, asJ
 		for _, name := range slices.Sorted(maps.Keys(p.Totals)) {
 			totals = append(totals, name+" "+p.Asset.Format(p.Totals[name]))
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", p.ID, p.Kind, p.State, blank(string(p.Player)), strings.Join(totals, ", "), p.Asset.Code,
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", p.ID, p.Kind, p.State, cmp.Or(string(p.Player), "·"), strings.Join(totals, ", "), p.Asset.Code,
 			p.ChangedAt.Format("2006-01-02 15:04:05"), views[i].Next)
 	}
 	return out.Flush()

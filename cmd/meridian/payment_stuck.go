@@ -13,6 +13,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/payment"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 )
 
 func stuckCommand() *cobra.Command {
@@ -28,7 +29,7 @@ under review the gate says who acts next; of another one it is whoever pulls one
 		Example: "  meridian payment stuck --ledger brand-eu --older-than 24h --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -36,12 +37,12 @@ under review the gate says who acts next; of another one it is whoever pulls one
 			if err != nil {
 				return err
 			}
-			views := make([]paymentView, len(found))
-			for i, p := range found {
-				views[i] = paymentViewOf(p)
-				views[i].Next = nextOf(p)
+			view := func(p ledger.Payment) paymentView {
+				v := paymentViewOf(p)
+				v.Next = nextOf(p)
+				return v
 			}
-			return printPayments(cmd.OutOrStdout(), found, views, asJSON)
+			return printPayments(cmd.OutOrStdout(), found, view, asJSON)
 		},
 	}
 	f.register(cmd)

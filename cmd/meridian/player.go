@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 )
 
 func playerCommand() *cobra.Command {
@@ -33,7 +35,7 @@ func showPlayerCommand() *cobra.Command {
 		Example: "  meridian player show p7 --ledger brand-eu --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}
@@ -53,7 +55,7 @@ func printPlayer(w io.Writer, p ledger.Player, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, p)
 	}
-	fmt.Fprintf(w, "%s  kyc %s  aml %s  %s\n", p.ID, fallback(string(p.KYC), "unknown"), fallback(string(p.AML), "clear"), fallback(string(p.Status), "active"))
+	fmt.Fprintf(w, "%s  kyc %s  aml %s  %s\n", p.ID, cmp.Or(string(p.KYC), "unknown"), cmp.Or(string(p.AML), "clear"), cmp.Or(string(p.Status), "active"))
 	if !p.ExcludedUntil.IsZero() {
 		fmt.Fprintf(w, "  excluded until %s\n", p.ExcludedUntil.UTC().Format(time.RFC3339))
 	}
@@ -64,13 +66,6 @@ func printPlayer(w io.Writer, p ledger.Player, asJSON bool) error {
 		fmt.Fprintf(w, "  used   %-10s %-5s %20s %s since %s\n", u.Measure, u.Period, u.Amount, u.Asset, u.Since.UTC().Format("2006-01-02"))
 	}
 	return nil
-}
-
-func fallback(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 func updatePlayerCommand() *cobra.Command {
@@ -91,7 +86,7 @@ Exit code 0: posted; 2: declined by the books; 1: anything else.`,
   meridian player update p7 --ledger brand-eu --excluded-until 2027-05-31T00:00:00Z`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, name, err := f.payments()
+			client, name, err := reach(&f, rpc.NewPaymentClient)
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -96,9 +95,7 @@ func (f *providerFlags) asking(
 		if err != nil {
 			return err
 		}
-		all, err := openEach(&f.eventFlags, func(client *http.Client, server string) *rpc.ProviderClient {
-			return rpc.NewProviderClient(client, server)
-		})
+		all, err := openEach(&f.eventFlags, rpc.NewProviderClient)
 		if err != nil {
 			return err
 		}
@@ -190,11 +187,7 @@ func viewOfCallback(c provider.Callback, body []byte) callbackView {
 
 func printCallbacks(w io.Writer, all []provider.Callback, asJSON bool) error {
 	if asJSON {
-		views := make([]callbackView, len(all))
-		for i, c := range all {
-			views[i] = viewOfCallback(c, nil)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(all, func(c provider.Callback) callbackView { return viewOfCallback(c, nil) }))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "EVENT\tTYPE\tTRIGGER\tPAYMENT\tSTATE\tATTEMPTS\tCAUSE\tRECEIVED")

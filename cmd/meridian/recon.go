@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,28 +46,43 @@ func (f *reconFlags) register(cmd *cobra.Command) {
 }
 
 // with opens the service for as long as fn runs.
-func (f *reconFlags) with(ctx context.Context, fn func(s *recon.Service, l ledger.Ledger) error) (err error) {
+func (f *reconFlags) with(ctx context.Context, fn func(s *recon.Service, l ledger.Ledger) error) error {
 	name, err := id.ParseLedger(f.ledger)
 	if err != nil {
 		return fmt.Errorf("--ledger: %w", err)
 	}
 	registry := prometheus.NewRegistry()
-	store := storeFlags{url: f.url, lanes: 1, maxGroup: 16, maxQueue: 16, writers: 2, readers: 3}
-	svc, err := openService(ctx, store, "", registry, nil, slog.New(slog.DiscardHandler))
+	return withService(ctx, f.url, registry, func(svc service) error {
+		l, err := svc.Ledger(ctx, name)
+		if err != nil {
+			return err
+		}
+		return fn(recon.NewService(svc.Store, svc, recon.NewMetrics(registry)), l)
+	})
+}
+
+// decide has one person's word on what another proposed, and prints what came of it.
+func (f *reconFlags) decide(
+	cmd *cobra.Command, text string, decide func(*recon.Service, id.Ledger, recon.ResolutionID) (recon.Resolution, ledger.Outcome, error),
+) error {
+	key, err := id.ParseTransaction(text)
 	if err != nil {
 		return err
 	}
-	defer svc.close()
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		err = errors.Join(err, svc.Drain(ending))
-	}()
-	l, err := svc.Ledger(ctx, name)
-	if err != nil {
-		return err
-	}
-	return fn(recon.NewService(svc.Store, svc, recon.NewMetrics(registry)), l)
+	return f.with(cmd.Context(), func(s *recon.Service, l ledger.Ledger) error {
+		r, outcome, err := decide(s, l.ID, recon.ResolutionID{Transaction: key})
+		if err != nil {
+			return err
+		}
+		if err := printResolution(cmd.OutOrStdout(), l, r, f.asJSON); err != nil {
+			return err
+		}
+		if outcome.Decided == ledger.Declined {
+			fmt.Fprintf(cmd.ErrOrStderr(), "the books declined it: %s\n", outcome.Reason)
+			return silent{code: 6}
+		}
+		return nil
+	})
 }
 
 func reconImportCommand() *cobra.Command {
@@ -438,23 +451,8 @@ Exit code 0: it is posted; 6: the books declined it.`,
 		Example: "  meridian recon approve --ledger brand-eu --actor bob 0b9c6a3e-5d5e-8a51-9d0a-3c5d1b6f2a11",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := id.ParseTransaction(args[0])
-			if err != nil {
-				return err
-			}
-			return f.with(cmd.Context(), func(s *recon.Service, l ledger.Ledger) error {
-				r, outcome, err := s.Approve(cmd.Context(), l.ID, recon.ResolutionID{Transaction: key}, actor)
-				if err != nil {
-					return err
-				}
-				if err := printResolution(cmd.OutOrStdout(), l, r, f.asJSON); err != nil {
-					return err
-				}
-				if outcome.Decided == ledger.Declined {
-					fmt.Fprintf(cmd.ErrOrStderr(), "the books declined it: %s\n", outcome.Reason)
-					return silent{code: 6}
-				}
-				return nil
+			return f.decide(cmd, args[0], func(s *recon.Service, l id.Ledger, key recon.ResolutionID) (recon.Resolution, ledger.Outcome, error) {
+				return s.Approve(cmd.Context(), l, key, actor)
 			})
 		},
 	}
@@ -475,16 +473,9 @@ func reconRejectCommand() *cobra.Command {
 		Example: `  meridian recon reject --ledger brand-eu --actor bob --reason wrong-account 0b9c6a3e-5d5e-8a51-9d0a-3c5d1b6f2a11`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := id.ParseTransaction(args[0])
-			if err != nil {
-				return err
-			}
-			return f.with(cmd.Context(), func(s *recon.Service, l ledger.Ledger) error {
-				r, err := s.Reject(cmd.Context(), l.ID, recon.ResolutionID{Transaction: key}, actor, reason)
-				if err != nil {
-					return err
-				}
-				return printResolution(cmd.OutOrStdout(), l, r, f.asJSON)
+			return f.decide(cmd, args[0], func(s *recon.Service, l id.Ledger, key recon.ResolutionID) (recon.Resolution, ledger.Outcome, error) {
+				r, err := s.Reject(cmd.Context(), l, key, actor, reason)
+				return r, ledger.Outcome{}, err
 			})
 		},
 	}

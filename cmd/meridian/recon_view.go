@@ -106,11 +106,7 @@ func printRun(w io.Writer, r recon.Run, again, asJSON bool) error {
 
 func printRuns(w io.Writer, runs []recon.Run, asJSON bool) error {
 	if asJSON {
-		views := make([]runView, len(runs))
-		for i, r := range runs {
-			views[i] = runViewOf(r, false)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(runs, func(r recon.Run) runView { return runViewOf(r, false) }))
 	}
 	out := bufio.NewWriter(w)
 	for _, r := range runs {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -32,7 +30,7 @@ on sagas; these commands work on the database itself, write down what is to be d
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(
-		startSagaCommand(), stuckSagasCommand("  meridian payment saga stuck --ledger brand-eu"), showSagaCommand(), chooseSagaCommand("retry"),
+		startSagaCommand(), stuckSagasCommand(), showSagaCommand(), chooseSagaCommand("retry"),
 		chooseSagaCommand("compensate"), handOverSagaCommand(), chooseSagaCommand("approve"), chooseSagaCommand("reject"),
 	)
 	return cmd
@@ -52,23 +50,14 @@ func (f *sagaFlags) register(cmd *cobra.Command) {
 }
 
 // with opens the tables for as long as fn runs.
-func (f *sagaFlags) with(ctx context.Context, fn func(o *saga.Operators, l id.Ledger) error) (err error) {
+func (f *sagaFlags) with(ctx context.Context, fn func(o *saga.Operators, l id.Ledger) error) error {
 	name, err := id.ParseLedger(f.ledger)
 	if err != nil {
 		return fmt.Errorf("--ledger: %w", err)
 	}
-	store := storeFlags{url: f.url, lanes: 1, maxGroup: 16, maxQueue: 16, writers: 1, readers: 1}
-	svc, err := openService(ctx, store, "", prometheus.NewRegistry(), nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	defer svc.close()
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		err = errors.Join(err, svc.Drain(ending))
-	}()
-	return fn(&saga.Operators{Store: svc.Store, Ledger: svc.Ledger}, name)
+	return withService(ctx, f.url, prometheus.NewRegistry(), func(svc service) error {
+		return fn(&saga.Operators{Store: svc.Store, Ledger: svc.Ledger}, name)
+	})
 }
 
 func startSagaCommand() *cobra.Command {
@@ -129,14 +118,14 @@ func startSagaCommand() *cobra.Command {
 	return cmd
 }
 
-func stuckSagasCommand(example string) *cobra.Command {
+func stuckSagasCommand() *cobra.Command {
 	var f sagaFlags
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "stuck",
 		Short:   "List the sagas that wait for somebody, with the reason",
 		Long:    "List sagas that are stuck, that wait for approval by somebody else, or whose payment is under review; the oldest first.",
-		Example: example,
+		Example: "  meridian payment saga stuck --ledger brand-eu",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
@@ -184,11 +173,7 @@ func viewOfSaga(s saga.Saga) sagaView {
 
 func printSagas(w io.Writer, all []saga.Saga, asJSON bool) error {
 	if asJSON {
-		views := make([]sagaView, len(all))
-		for i, s := range all {
-			views[i] = viewOfSaga(s)
-		}
-		return printJSON(w, views)
+		return printJSON(w, viewsOf(all, viewOfSaga))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SAGA\tFLOW\tSTATE\tSTEP\tCAUSE\tAWAITS\tPLAYER\tAMOUNT\tSINCE")

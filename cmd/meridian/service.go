@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -95,6 +96,22 @@ func openService(ctx context.Context, f storeFlags, region string, registry prom
 	})
 	registry.MustRegister(databaseMetrics{d})
 	return service{Store: s, Committer: c, db: d, region: region, leaving: &leaving{begun: make(chan struct{})}}, nil
+}
+
+// withService opens a service on the tables for as long as fn runs, with as many connections as one command needs.
+func withService(ctx context.Context, url string, registry prometheus.Registerer, fn func(svc service) error) (err error) {
+	store := storeFlags{url: url, lanes: 1, maxGroup: 16, maxQueue: 16, writers: 2, readers: 3}
+	svc, err := openService(ctx, store, "", registry, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer svc.close()
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, svc.Drain(ending))
+	}()
+	return fn(svc)
 }
 
 // openChart reads the chart of payments, which is proved before anything is served.

@@ -70,12 +70,13 @@ var rules = map[string]rule{
 	"internal/feed":       {may: and(domain, "internal/db", "internal/event"), why: "shares db with store"},
 	"internal/relay":      {may: and(domain, "internal/attempt", "internal/event", "internal/feed", "internal/relay/sink"), why: "takes any feed.Source, and any sink"},
 	"internal/relay/sink": {may: and(domain, "internal/event")},
+	"internal/worker":     {may: []string{"internal/attempt", "internal/id"}, why: "the loop of those who work under the lease of a relay"},
 	"internal/provider": {
-		may: and(domain, "internal/attempt", "internal/event", "internal/yamltree"), why: "declares the port to the tables itself; works under the lease of a relay",
+		may: and(domain, "internal/attempt", "internal/event", "internal/worker", "internal/yamltree"), why: "declares the port to the tables itself; works under the lease of a relay",
 	},
 	"internal/provider/step": {may: and(domain, "internal/payment", "internal/provider"), why: "tells by the tables of payments what comes too early"},
 	"internal/saga": {
-		may: and(domain, "internal/attempt", "internal/event", "internal/payment", "internal/provider"),
+		may: and(domain, "internal/attempt", "internal/event", "internal/payment", "internal/provider", "internal/worker"),
 		why: "flows are of payments and of orders to providers; declares the port to the tables itself; works under the lease of a relay",
 	},
 	"internal/provider/simulate": {may: and(domain, "internal/provider"), why: "a provider signs what package provider verifies"},

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -14,7 +15,7 @@ import (
 func (r Report) WriteText(w io.Writer) error {
 	t := &text{}
 	t.line("%s · %s, %d cores · meridian %s, %s over %s · seed %d",
-		or(r.Engine, "unknown engine"), r.Machine.System, r.Machine.Cores, r.Version, plural(r.Servers, "server"), r.Protocol, r.Seed)
+		cmp.Or(r.Engine, "unknown engine"), r.Machine.System, r.Machine.Cores, r.Version, plural(r.Servers, "server"), r.Protocol, r.Seed)
 	for _, o := range r.Against {
 		t.opponent(*o)
 	}
@@ -239,11 +240,4 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%s %ss", count(float64(n)), what)
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

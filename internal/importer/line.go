@@ -63,48 +63,16 @@ func LoadLineMapping(path string) (LineMapping, error) {
 
 // ParseLineMapping reads a mapping of statements as ParseMapping reads one of imports: all that is wrong comes back at once, a line each.
 func ParseLineMapping(file string, data []byte) (LineMapping, error) {
-	tree, root, err := yamltree.Parse(file, data, lineKind)
-	if err != nil {
-		return LineMapping{}, err
-	}
-	r := &reader{Reader: tree}
-	m := r.lineMapping(root)
-	if err := r.Err(); err != nil {
-		return LineMapping{}, err
-	}
-	m.file, m.columns = file, r.columns
-	return m, nil
+	return parse(file, data, lineKind, (*reader).lineMapping)
 }
 
 func (r *reader) lineMapping(root ast.Node) LineMapping {
-	if root == nil {
-		return LineMapping{}
-	}
-	f, _ := r.Fields(root, "a mapping", []string{"name", "reference", "date", "amount", "asset"},
-		[]string{"csv", "skip", "id", "direction", "kind", "pending"})
-	m := LineMapping{Mapping: Mapping{dialect: dialect{delimiter: ','}}}
-	for _, part := range []struct {
-		field string
-		read  func(ast.Node)
-	}{
-		{"name", func(n ast.Node) { m.name = r.mappingName(n) }},
-		{"csv", func(n ast.Node) { m.dialect = r.dialect(n) }},
-		{"skip", func(n ast.Node) { m.skip = r.skips(n) }},
-		{"id", func(n ast.Node) { m.id = r.identity(n, "id") }},
+	var m LineMapping
+	r.parts(root, &m.Mapping, []string{"name", "reference", "date", "amount", "asset"}, []string{"csv", "skip", "id", "direction", "kind", "pending"}, []field{
 		{"reference", func(n ast.Node) { m.reference = r.identity(n, "reference") }},
-		{"date", func(n ast.Node) { m.date = r.date(n) }},
-		{"asset", func(n ast.Node) { m.asset = r.asset(n) }},
-		{"amount", func(n ast.Node) { m.amount = r.amount(n) }},
 		{"kind", func(n ast.Node) { m.kind = r.template(n, "kind") }},
 		{"pending", func(n ast.Node) { m.pending = r.conditions(n, "pending") }},
-	} {
-		if n, there := f[part.field]; there {
-			part.read(n)
-		}
-	}
-	if amount, there := f["amount"]; there {
-		m.direction = r.direction(f["direction"], amount, m.amount.credit != nil)
-	}
+	})
 	return m
 }
 

@@ -18,31 +18,52 @@ import (
 // ParseMapping reads a mapping file. file is what errors call it, as in berka.yaml:7:3. All that is wrong with the file comes back at
 // once, a line each, with a sentence that says how to mend it.
 func ParseMapping(file string, data []byte) (Mapping, error) {
+	return parse(file, data, kind, (*reader).mapping)
+}
+
+// parse reads a file of one kind.
+func parse[M any](file string, data []byte, kind yamltree.Kind, read func(*reader, ast.Node) M) (M, error) {
+	var none M
 	tree, root, err := yamltree.Parse(file, data, kind)
 	if err != nil {
-		return Mapping{}, err
+		return none, err
 	}
-	r := &reader{Reader: tree}
-	m := r.mapping(root)
+	r := &reader{Reader: tree, file: file}
+	m := read(r, root)
 	if err := r.Err(); err != nil {
-		return Mapping{}, err
+		return none, err
 	}
-	m.file, m.columns = file, r.columns
 	return m, nil
 }
 
 // mapping reads the whole file, each part as far as it can be.
 func (r *reader) mapping(root ast.Node) Mapping {
+	var m Mapping
+	r.parts(root, &m, []string{"name", "id", "date", "amount", "asset", "account", "counter"},
+		[]string{"csv", "skip", "direction", "reason", "reference", "metadata"}, []field{
+			{"account", func(n ast.Node) { m.account, _ = r.accountTerms(n, "account", m.asset) }},
+			{"counter", func(n ast.Node) { m.counters = r.counters(n, m.asset) }},
+			{"reason", func(n ast.Node) { m.reasons = r.reasons(n) }},
+			{"reference", func(n ast.Node) { m.reference = r.template(n, "reference") }},
+			{"metadata", func(n ast.Node) { m.metadata = r.pairs(n, "metadata") }},
+		})
+	return m
+}
+
+// field is one of a mapping, and how it is read.
+type field struct {
+	name string
+	read func(ast.Node)
+}
+
+// parts reads what mappings have in common into m, and then what they have of their own, which may look at it.
+func (r *reader) parts(root ast.Node, m *Mapping, needed, optional []string, own []field) {
 	if root == nil {
-		return Mapping{}
+		return
 	}
-	f, _ := r.Fields(root, "a mapping", []string{"name", "id", "date", "amount", "asset", "account", "counter"},
-		[]string{"csv", "skip", "direction", "reason", "reference", "metadata"})
-	m := Mapping{dialect: dialect{delimiter: ','}}
-	for _, part := range []struct {
-		field string
-		read  func(ast.Node)
-	}{
+	f, _ := r.Fields(root, "a mapping", needed, optional)
+	m.dialect = dialect{delimiter: ','}
+	for _, part := range append([]field{
 		{"name", func(n ast.Node) { m.name = r.mappingName(n) }},
 		{"csv", func(n ast.Node) { m.dialect = r.dialect(n) }},
 		{"skip", func(n ast.Node) { m.skip = r.skips(n) }},
@@ -50,20 +71,15 @@ func (r *reader) mapping(root ast.Node) Mapping {
 		{"date", func(n ast.Node) { m.date = r.date(n) }},
 		{"asset", func(n ast.Node) { m.asset = r.asset(n) }},
 		{"amount", func(n ast.Node) { m.amount = r.amount(n) }},
-		{"account", func(n ast.Node) { m.account, _ = r.accountTerms(n, "account", m.asset) }},
-		{"counter", func(n ast.Node) { m.counters = r.counters(n, m.asset) }},
-		{"reason", func(n ast.Node) { m.reasons = r.reasons(n) }},
-		{"reference", func(n ast.Node) { m.reference = r.template(n, "reference") }},
-		{"metadata", func(n ast.Node) { m.metadata = r.pairs(n, "metadata") }},
-	} {
-		if n, there := f[part.field]; there {
+	}, own...) {
+		if n, there := f[part.name]; there {
 			part.read(n)
 		}
 	}
 	if amount, there := f["amount"]; there {
 		m.direction = r.direction(f["direction"], amount, m.amount.credit != nil)
 	}
-	return m
+	m.file, m.columns = r.file, r.columns
 }
 
 func (r *reader) mappingName(n ast.Node) string {

@@ -11,6 +11,7 @@ import (
 // reader is what turns the tree of a mapping file into a mapping.
 type reader struct {
 	*yamltree.Reader
+	file    string
 	columns []column
 }
 

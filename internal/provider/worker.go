@@ -1,8 +1,8 @@
 package provider
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,6 +10,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/worker"
 )
 
 // Verdict is what became of an attempt to apply an envelope.
@@ -65,11 +66,11 @@ type WorkerLimits struct {
 
 func (l WorkerLimits) orDefaults() WorkerLimits {
 	return WorkerLimits{
-		Poll: or(l.Poll, 500*time.Millisecond), Page: or(l.Page, 500), Parallel: or(l.Parallel, 64), Attempts: or(l.Attempts, 12),
-		Retry: or(l.Retry, attempt.Backoff{First: time.Second, Last: time.Hour}),
-		Early: or(l.Early, attempt.Backoff{First: 250 * time.Millisecond, Last: time.Minute}),
-		Probe: or(l.Probe, attempt.Backoff{First: time.Second, Last: time.Minute}),
-		Call:  or(l.Call, 10*time.Second), Grace: or(l.Grace, 2*time.Second), Tally: or(l.Tally, 15*time.Second),
+		Poll: cmp.Or(l.Poll, 500*time.Millisecond), Page: cmp.Or(l.Page, 500), Parallel: cmp.Or(l.Parallel, 64), Attempts: cmp.Or(l.Attempts, 12),
+		Retry: cmp.Or(l.Retry, attempt.Backoff{First: time.Second, Last: time.Hour}),
+		Early: cmp.Or(l.Early, attempt.Backoff{First: 250 * time.Millisecond, Last: time.Minute}),
+		Probe: cmp.Or(l.Probe, attempt.Backoff{First: time.Second, Last: time.Minute}),
+		Call:  cmp.Or(l.Call, 10*time.Second), Grace: cmp.Or(l.Grace, 2*time.Second), Tally: cmp.Or(l.Tally, 15*time.Second),
 	}
 }
 
@@ -77,9 +78,7 @@ func (l WorkerLimits) orDefaults() WorkerLimits {
 // lease it has; it is a relay.Runner.
 type Workers struct {
 	WorkerOptions
-
-	mu    sync.Mutex
-	wakes map[id.Home]chan struct{}
+	worker.Wakes
 }
 
 // NewWorkers returns workers that Run starts.
@@ -94,92 +93,35 @@ func NewWorkers(o WorkerOptions) *Workers {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Workers{WorkerOptions: o, wakes: map[id.Home]chan struct{}{}}
-}
-
-// Wake tells that a home has more to do. It never waits.
-func (w *Workers) Wake(home id.Home) {
-	select {
-	case w.wake(home) <- struct{}{}:
-	default: // it has one already
-	}
-}
-
-func (w *Workers) wake(home id.Home) chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.wakes[home]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		w.wakes[home] = c
-	}
-	return c
+	return &Workers{WorkerOptions: o}
 }
 
 // Run applies the callbacks of a home until the context ends, and returns nil then. It returns event.ErrFenced where the lease is lost, and other
 // errors of the database; run again, it goes on where the tables say.
 func (w *Workers) Run(ctx context.Context, lease event.Lease) error {
 	defer w.Metrics.forget(lease.Home)
-	wake := w.wake(lease.Home)
-	downs, tallied := 0, time.Time{}
-	for ctx.Err() == nil {
-		if time.Since(tallied) >= w.Limits.Tally {
-			if err := w.tally(ctx, lease.Home); err != nil && ctx.Err() == nil {
-				return err
-			}
-			tallied = time.Now()
-		}
-		t, err := w.turn(ctx, lease)
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("apply the callbacks of %s: %w", lease.Home, err)
-		}
-		switch {
-		case t.down != "":
-			downs++
-			if downs == 1 {
-				w.Log.Warn("callbacks can not be applied now", "home", lease.Home, "cause", t.down)
-			}
-			pause(ctx, w.Limits.Probe.Wait(downs, 0), nil)
-			continue
-		case !t.more:
-			pause(ctx, w.Limits.Poll, wake)
-		}
-		downs = 0
-	}
-	return nil
-}
-
-// pause waits, unless somebody wakes it or the context ends first.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-timer.C:
-	}
+	return worker.Loop{
+		Poll: w.Limits.Poll, Tally: w.Limits.Tally, Probe: w.Limits.Probe,
+		Count: func(ctx context.Context) error { return w.tally(ctx, lease.Home) },
+		Turn:  func(ctx context.Context) (worker.Turned, error) { return w.turn(ctx, lease) },
+		Down:  func(cause string) { w.Log.Warn("callbacks can not be applied now", "home", lease.Home, "cause", cause) },
+	}.Run(ctx, "callbacks", lease.Home, &w.Wakes)
 }
 
 func (w *Workers) tally(ctx context.Context, home id.Home) error {
 	tallies, err := w.Store.TallyCallbacks(ctx, home)
 	if err != nil {
-		return fmt.Errorf("count the callbacks of %s: %w", home, err)
+		return err
 	}
 	w.Metrics.tallied(home, tallies, w.Now())
 	return nil
 }
 
-// turned is what came of a turn.
-type turned struct {
-	more bool   // there may be more to do at once
-	down string // why nothing goes through now
-}
-
 // turn takes what is due, applies it and writes down what became of it.
-func (w *Workers) turn(ctx context.Context, lease event.Lease) (turned, error) {
+func (w *Workers) turn(ctx context.Context, lease event.Lease) (worker.Turned, error) {
 	open, err := w.Store.OpenCallbacks(ctx, lease.Home, w.Now().UTC(), w.Limits.Page)
 	if err != nil || len(open) == 0 {
-		return turned{}, err
+		return worker.Turned{}, err
 	}
 	calling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -220,10 +162,10 @@ func (w *Workers) turn(ctx context.Context, lease event.Lease) (turned, error) {
 		}
 		defer cancel()
 		if err := w.Store.SettleCallbacks(writing, lease, settled); err != nil {
-			return turned{}, err
+			return worker.Turned{}, err
 		}
 	}
-	return turned{more: len(settled) > 0, down: down}, nil
+	return worker.Turned{More: len(settled) > 0, Down: down}, nil
 }
 
 // byOrder yields the callbacks of one payment after the other; those of one stand together.

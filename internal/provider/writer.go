@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -23,15 +24,8 @@ type WriterLimits struct {
 
 func (l WriterLimits) orDefaults() WriterLimits {
 	return WriterLimits{
-		Lanes: or(l.Lanes, 2), Group: or(l.Group, 512), Waiting: or(l.Waiting, 8192), Bytes: or(l.Bytes, 64<<20), Patience: or(l.Patience, 5*time.Second),
+		Lanes: cmp.Or(l.Lanes, 2), Group: cmp.Or(l.Group, 512), Waiting: cmp.Or(l.Waiting, 8192), Bytes: cmp.Or(l.Bytes, 64<<20), Patience: cmp.Or(l.Patience, 5*time.Second),
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	if v == *new(T) {
-		return otherwise
-	}
-	return v
 }
 
 // Writer stores callbacks of concurrent requests together: what comes while a statement is under way goes with the next one, and while there is a

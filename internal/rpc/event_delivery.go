@@ -5,6 +5,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/meridian-ledger/meridian/internal/event"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
 )
 
@@ -58,72 +59,43 @@ func (h *events) GetDelivery(ctx context.Context, r *connect.Request[ledgerv1.Ge
 func (h *events) RetryDeliveries(ctx context.Context, r *connect.Request[ledgerv1.RetryDeliveriesRequest]) (*connect.Response[ledgerv1.RetryDeliveriesResponse], error) {
 	p := &parser{ctx: ctx}
 	selected := p.selection(r.Msg.GetSelection())
-	if p.err != nil {
-		return nil, p.err
-	}
-	n, err := h.service.RetryDeliveries(ctx, selected)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&ledgerv1.RetryDeliveriesResponse{Count: n}), nil
+	return answerTo(p, func() (int64, error) { return h.service.RetryDeliveries(ctx, selected) }, func(n int64) *ledgerv1.RetryDeliveriesResponse {
+		return &ledgerv1.RetryDeliveriesResponse{Count: n}
+	})
 }
 
 // DiscardDeliveries implements EventService.
 func (h *events) DiscardDeliveries(ctx context.Context, r *connect.Request[ledgerv1.DiscardDeliveriesRequest]) (*connect.Response[ledgerv1.DiscardDeliveriesResponse], error) {
 	p := &parser{ctx: ctx}
 	selected := p.selection(r.Msg.GetSelection())
-	if p.err != nil {
-		return nil, p.err
-	}
-	n, err := h.service.DiscardDeliveries(ctx, selected, r.Msg.GetReason())
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&ledgerv1.DiscardDeliveriesResponse{Count: n}), nil
+	return answerTo(p, func() (int64, error) { return h.service.DiscardDeliveries(ctx, selected, r.Msg.GetReason()) }, func(n int64) *ledgerv1.DiscardDeliveriesResponse {
+		return &ledgerv1.DiscardDeliveriesResponse{Count: n}
+	})
 }
 
 // StartReplay implements EventService.
 func (h *events) StartReplay(ctx context.Context, r *connect.Request[ledgerv1.StartReplayRequest]) (*connect.Response[ledgerv1.StartReplayResponse], error) {
 	p := &parser{ctx: ctx}
 	n := p.newReplay(r.Msg)
-	if p.err != nil {
-		return nil, p.err
-	}
-	started, err := h.service.StartReplay(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&ledgerv1.StartReplayResponse{Replay: renderReplay(started)}), nil
+	return answerTo(p, func() (event.Replay, error) { return h.service.StartReplay(ctx, n) }, func(started event.Replay) *ledgerv1.StartReplayResponse {
+		return &ledgerv1.StartReplayResponse{Replay: renderReplay(started)}
+	})
 }
 
 // ListReplays implements EventService.
 func (h *events) ListReplays(ctx context.Context, r *connect.Request[ledgerv1.ListReplaysRequest]) (*connect.Response[ledgerv1.ListReplaysResponse], error) {
 	p := &parser{ctx: ctx}
 	name := p.subscription("subscription_id", r.Msg.GetSubscriptionId())
-	if p.err != nil {
-		return nil, p.err
-	}
-	found, err := h.service.Replays(ctx, name, maxPage)
-	if err != nil {
-		return nil, err
-	}
-	out := &ledgerv1.ListReplaysResponse{}
-	for _, replay := range found {
-		out.Replays = append(out.Replays, renderReplay(replay))
-	}
-	return connect.NewResponse(out), nil
+	return answerTo(p, func() ([]event.Replay, error) { return h.service.Replays(ctx, name, maxPage) }, func(found []event.Replay) *ledgerv1.ListReplaysResponse {
+		return &ledgerv1.ListReplaysResponse{Replays: renderAll(found, renderReplay)}
+	})
 }
 
 // CancelReplay implements EventService.
 func (h *events) CancelReplay(ctx context.Context, r *connect.Request[ledgerv1.CancelReplayRequest]) (*connect.Response[ledgerv1.CancelReplayResponse], error) {
 	p := &parser{ctx: ctx}
 	home, name := p.home("home", r.Msg.GetHome()), p.replay(r.Msg.GetId())
-	if p.err != nil {
-		return nil, p.err
-	}
-	cancelled, err := h.service.CancelReplay(ctx, home, name)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&ledgerv1.CancelReplayResponse{Replay: renderReplay(cancelled)}), nil
+	return answerTo(p, func() (event.Replay, error) { return h.service.CancelReplay(ctx, home, name) }, func(r event.Replay) *ledgerv1.CancelReplayResponse {
+		return &ledgerv1.CancelReplayResponse{Replay: renderReplay(r)}
+	})
 }

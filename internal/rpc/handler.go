@@ -69,6 +69,27 @@ func respond[Resp any](o ledger.Outcome, message *Resp) *connect.Response[Resp] 
 	return out
 }
 
+// answerTo asks for what a request was parsed into, unless it can not be, and renders what comes back.
+func answerTo[T, Resp any](p *parser, ask func() (T, error), render func(T) *Resp) (*connect.Response[Resp], error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	found, err := ask()
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(render(found)), nil
+}
+
+// renderAll renders several things; nil where there is none.
+func renderAll[T, M any](all []T, render func(T) M) []M {
+	var out []M
+	for _, one := range all {
+		out = append(out, render(one))
+	}
+	return out
+}
+
 // Debit implements TransactionService.
 func (h *handler) Debit(ctx context.Context, r *connect.Request[ledgerv1.DebitRequest]) (*connect.Response[ledgerv1.DebitResponse], error) {
 	return answer(ctx, h, r, r.Msg.GetTerms(), (*parser).debit, func(t *ledgerv1.Transaction) *ledgerv1.DebitResponse {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -16,26 +14,25 @@ import (
 	"github.com/meridian-ledger/meridian/internal/money"
 	ledgerv1 "github.com/meridian-ledger/meridian/proto/meridian/ledger/v1"
 	paymentsv1 "github.com/meridian-ledger/meridian/proto/meridian/payments/v1"
+	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
 )
 
 // payments implements PaymentService: parse, call, render. What changes something is a command of the ledger.
 type payments struct {
 	*handler
-	payments ledger.Payments // nil: there are none to be read
+	payments ledger.Payments
 }
 
-// parserFor returns a parser whose error is set where this node keeps no payments.
-func (h payments) parserFor(ctx context.Context, header http.Header) *parser {
-	p := h.parser(ctx, header)
-	if h.payments == nil {
-		p.err = connect.NewError(connect.CodeUnimplemented, errors.New("this node keeps no payments"))
+func newPayments(h *handler, o Options) paymentsv1connect.PaymentServiceHandler {
+	if o.Payments == nil {
+		return paymentsv1connect.UnimplementedPaymentServiceHandler{}
 	}
-	return p
+	return payments{h, o.Payments}
 }
 
 // Create implements PaymentService.
 func (h payments) Create(ctx context.Context, r *connect.Request[paymentsv1.CreateRequest]) (*connect.Response[paymentsv1.CreateResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	o, err := h.execute(ctx, p, p.createPayment(r.Msg), r.Msg.GetTerms().GetDryRun())
 	if err != nil {
 		return nil, err
@@ -45,7 +42,7 @@ func (h payments) Create(ctx context.Context, r *connect.Request[paymentsv1.Crea
 
 // Step implements PaymentService.
 func (h payments) Step(ctx context.Context, r *connect.Request[paymentsv1.StepRequest]) (*connect.Response[paymentsv1.StepResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	o, err := h.execute(ctx, p, p.stepPayment(r.Msg), r.Msg.GetTerms().GetDryRun())
 	if err != nil {
 		return nil, err
@@ -57,7 +54,7 @@ func (h payments) Step(ctx context.Context, r *connect.Request[paymentsv1.StepRe
 func (h payments) UpdatePlayer(
 	ctx context.Context, r *connect.Request[paymentsv1.UpdatePlayerRequest],
 ) (*connect.Response[paymentsv1.UpdatePlayerResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	o, err := h.execute(ctx, p, p.updatePlayer(r.Msg), r.Msg.GetTerms().GetDryRun())
 	if err != nil {
 		return nil, err
@@ -71,7 +68,7 @@ func (h payments) UpdatePlayer(
 
 // GetPayment implements PaymentService.
 func (h payments) GetPayment(ctx context.Context, r *connect.Request[paymentsv1.GetPaymentRequest]) (*connect.Response[paymentsv1.GetPaymentResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	name, key := p.ledger("ledger", r.Msg.GetLedger()), p.transaction("payment_id", r.Msg.GetPaymentId())
 	size := p.pageSize(r.Msg.GetPageSize())
 	if r.Msg.GetAfterStep() < 0 {
@@ -88,18 +85,14 @@ func (h payments) GetPayment(ctx context.Context, r *connect.Request[paymentsv1.
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.GetPaymentResponse{Payment: renderPayment(found)}
-	for _, s := range steps {
-		out.Steps = append(out.Steps, renderStep(s))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&paymentsv1.GetPaymentResponse{Payment: renderPayment(found), Steps: renderAll(steps, renderStep)}), nil
 }
 
 // ListPayments implements PaymentService.
 func (h payments) ListPayments(
 	ctx context.Context, r *connect.Request[paymentsv1.ListPaymentsRequest],
 ) (*connect.Response[paymentsv1.ListPaymentsResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	name := p.ledger("ledger", r.Msg.GetLedger())
 	page := p.paymentPage(r.Msg.GetPageSize(), r.Msg.GetPageToken())
 	list := h.listing(p, name, r.Msg)
@@ -112,17 +105,14 @@ func (h payments) ListPayments(
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.ListPaymentsResponse{}
-	if len(found) > size {
-		found = found[:size]
-		if r.Msg.GetReference() == nil {
-			out.NextPageToken = paymentToken(placeOf(found[size-1], r.Msg))
-		}
+	found, next := cut(found, size, func(last ledger.Payment) string {
+		place := placeOf(last, r.Msg)
+		return placeToken(place.At, place.ID)
+	})
+	if r.Msg.GetReference() != nil { // payments of one reference are one page
+		next = ""
 	}
-	for _, one := range found {
-		out.Payments = append(out.Payments, renderPayment(one))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&paymentsv1.ListPaymentsResponse{Payments: renderAll(found, renderPayment), NextPageToken: next}), nil
 }
 
 type listing func(context.Context, ledger.PaymentPage) ([]ledger.Payment, error)
@@ -163,16 +153,11 @@ func (h payments) listing(p *parser, name id.Ledger, m *paymentsv1.ListPaymentsR
 
 // GetPlayer implements PaymentService.
 func (h payments) GetPlayer(ctx context.Context, r *connect.Request[paymentsv1.GetPlayerRequest]) (*connect.Response[paymentsv1.GetPlayerResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	name, player := p.ledger("ledger", r.Msg.GetLedger()), p.player("player", r.Msg.GetPlayer())
-	if p.err != nil {
-		return nil, p.err
-	}
-	found, err := h.payments.Player(ctx, name, player)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&paymentsv1.GetPlayerResponse{Player: renderPlayer(found)}), nil
+	return answerTo(p, func() (ledger.Player, error) { return h.payments.Player(ctx, name, player) }, func(found ledger.Player) *paymentsv1.GetPlayerResponse {
+		return &paymentsv1.GetPlayerResponse{Player: renderPlayer(found)}
+	})
 }
 
 func (p *parser) player(field, text string) id.Player {
@@ -270,24 +255,30 @@ func placeOf(last ledger.Payment, m *paymentsv1.ListPaymentsRequest) ledger.Paym
 	return ledger.PaymentPage{At: last.OpenedAt, ID: last.ID}
 }
 
-// paymentToken is a place in a list: its time, in microseconds, and the id.
-func paymentToken(place ledger.PaymentPage) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(place.At.UnixMicro())) //nolint:gosec // read back as it was
-	return base64.RawURLEncoding.EncodeToString(append(b, place.ID[:]...))
+// placeToken is a place in a list by time, as cut takes it: the time in microseconds, and the id.
+func placeToken(at time.Time, last id.Transaction) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(at.UnixMicro())) //nolint:gosec // read back as it was
+	return string(append(b, last[:]...))
+}
+
+// placeOfToken reads such a place; none is the zero time.
+func (p *parser) placeOfToken(token string) (at time.Time, last id.Transaction) {
+	if token == "" {
+		return at, last
+	}
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil && len(b) == 24 {
+		at, last = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), id.Transaction(b[8:]) //nolint:gosec // written like this
+	}
+	if y := at.Year(); err != nil || y < 1970 || y > 9998 || last.IsZero() { // a database must not see anything else
+		p.fail("page_token", "take it from next_page_token of the page before")
+	}
+	return at, last
 }
 
 func (p *parser) paymentPage(size int32, token string) ledger.PaymentPage {
 	page := ledger.PaymentPage{Limit: p.pageSize(size)}
-	if token == "" {
-		return page
-	}
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err == nil && len(b) == 24 {
-		page.At, page.ID = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), id.Transaction(b[8:]) //nolint:gosec // written like this
-	}
-	if y := page.At.Year(); err != nil || y < 1970 || y > 9998 || page.ID.IsZero() { // a database must not see anything else
-		p.fail("page_token", "take it from next_page_token of the page before")
-	}
+	page.At, page.ID = p.placeOfToken(token)
 	return page
 }
 

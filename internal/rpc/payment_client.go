@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/base64"
 
 	"connectrpc.com/connect"
 
@@ -123,7 +124,7 @@ func (c *PaymentClient) PaymentSteps(ctx context.Context, name id.Ledger, paymen
 func (c *PaymentClient) list(ctx context.Context, m *paymentsv1.ListPaymentsRequest, page ledger.PaymentPage) ([]ledger.Payment, error) {
 	m.PageSize = pageOf(page.Limit)
 	if !page.At.IsZero() {
-		m.PageToken = paymentToken(page)
+		m.PageToken = base64.RawURLEncoding.EncodeToString([]byte(placeToken(page.At, page.ID)))
 	}
 	found, err := call(ctx, c.payments.ListPayments, m)
 	if err != nil {

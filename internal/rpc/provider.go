@@ -88,10 +88,7 @@ func (h providers) ListCallbacks(ctx context.Context, r *connect.Request[payment
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.ListCallbacksResponse{}
-	for _, c := range found {
-		out.Callbacks = append(out.Callbacks, renderCallback(c))
-	}
+	out := &paymentsv1.ListCallbacksResponse{Callbacks: renderAll(found, renderCallback)}
 	if len(found) == page.Limit {
 		out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(found[len(found)-1].ID))
 	}
@@ -103,14 +100,9 @@ func (h providers) GetCallback(ctx context.Context, r *connect.Request[paymentsv
 	p := &parser{ctx: ctx}
 	ledger, name := p.providerOf("", r.Msg.GetLedger(), r.Msg.GetProvider())
 	event := p.eventID("event_id", r.Msg.GetEventId())
-	if p.err != nil {
-		return nil, p.err
-	}
-	c, err := h.service.Get(ctx, ledger, name, event)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&paymentsv1.GetCallbackResponse{Callback: renderCallback(c)}), nil
+	return answerTo(p, func() (provider.Callback, error) { return h.service.Get(ctx, ledger, name, event) }, func(c provider.Callback) *paymentsv1.GetCallbackResponse {
+		return &paymentsv1.GetCallbackResponse{Callback: renderCallback(c)}
+	})
 }
 
 func (p *parser) callbackSelection(m *paymentsv1.CallbackSelection) provider.Selection {
@@ -130,28 +122,18 @@ func (p *parser) callbackSelection(m *paymentsv1.CallbackSelection) provider.Sel
 func (h providers) ReplayCallbacks(ctx context.Context, r *connect.Request[paymentsv1.ReplayCallbacksRequest]) (*connect.Response[paymentsv1.ReplayCallbacksResponse], error) {
 	p := &parser{ctx: ctx}
 	selected := p.callbackSelection(r.Msg.GetSelection())
-	if p.err != nil {
-		return nil, p.err
-	}
-	n, err := h.service.Replay(ctx, selected)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&paymentsv1.ReplayCallbacksResponse{Count: n}), nil
+	return answerTo(p, func() (int64, error) { return h.service.Replay(ctx, selected) }, func(n int64) *paymentsv1.ReplayCallbacksResponse {
+		return &paymentsv1.ReplayCallbacksResponse{Count: n}
+	})
 }
 
 // DiscardCallbacks implements ProviderService.
 func (h providers) DiscardCallbacks(ctx context.Context, r *connect.Request[paymentsv1.DiscardCallbacksRequest]) (*connect.Response[paymentsv1.DiscardCallbacksResponse], error) {
 	p := &parser{ctx: ctx}
 	selected := p.callbackSelection(r.Msg.GetSelection())
-	if p.err != nil {
-		return nil, p.err
-	}
-	n, err := h.service.Discard(ctx, selected, r.Msg.GetReason())
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&paymentsv1.DiscardCallbacksResponse{Count: n}), nil
+	return answerTo(p, func() (int64, error) { return h.service.Discard(ctx, selected, r.Msg.GetReason()) }, func(n int64) *paymentsv1.DiscardCallbacksResponse {
+		return &paymentsv1.DiscardCallbacksResponse{Count: n}
+	})
 }
 
 func renderCallback(c provider.Callback) *paymentsv1.Callback {

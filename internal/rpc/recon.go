@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -16,21 +14,20 @@ import (
 	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/recon/statement"
 	paymentsv1 "github.com/meridian-ledger/meridian/proto/meridian/payments/v1"
+	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
 )
 
 // reconciler implements ReconService: parse, call, render.
 type reconciler struct {
 	*handler
-	recon *recon.Service // nil: there is none
+	recon *recon.Service
 }
 
-// parserFor returns a parser whose error is set where this node does not reconcile.
-func (h reconciler) parserFor(ctx context.Context, header http.Header) *parser {
-	p := h.parser(ctx, header)
-	if h.recon == nil {
-		p.err = connect.NewError(connect.CodeUnimplemented, errors.New("this node does not reconcile"))
+func newReconciler(h *handler, o Options) paymentsv1connect.ReconServiceHandler {
+	if o.Recon == nil {
+		return paymentsv1connect.UnimplementedReconServiceHandler{}
 	}
-	return p
+	return reconciler{h, o.Recon}
 }
 
 var formats = map[paymentsv1.StatementFormat]statement.Format{
@@ -43,7 +40,7 @@ var formats = map[paymentsv1.StatementFormat]statement.Format{
 func (h reconciler) ImportStatement(
 	ctx context.Context, r *connect.Request[paymentsv1.ImportStatementRequest],
 ) (*connect.Response[paymentsv1.ImportStatementResponse], error) {
-	p, m := h.parserFor(ctx, r.Header()), r.Msg
+	p, m := h.parser(ctx, r.Header()), r.Msg
 	f := statement.File{
 		Ledger: p.ledger("ledger", m.GetLedger()), Provider: m.GetProvider(), Name: m.GetFileName(), Mapping: []byte(m.GetMapping()), MapName: "mapping",
 	}
@@ -82,7 +79,7 @@ const maxStatements = 1000
 func (h reconciler) RunReconciliation(
 	ctx context.Context, r *connect.Request[paymentsv1.RunReconciliationRequest],
 ) (*connect.Response[paymentsv1.RunReconciliationResponse], error) {
-	p, m := h.parserFor(ctx, r.Header()), r.Msg
+	p, m := h.parser(ctx, r.Header()), r.Msg
 	q := recon.Request{
 		Ledger: p.ledger("ledger", m.GetLedger()), Provider: m.GetProvider(), From: p.time("from", m.GetFrom()), To: p.time("to", m.GetTo()),
 		Cut: p.time("as_of", m.GetAsOf()),
@@ -111,7 +108,7 @@ func (h reconciler) RunReconciliation(
 func (h reconciler) GetReconciliation(
 	ctx context.Context, r *connect.Request[paymentsv1.GetReconciliationRequest],
 ) (*connect.Response[paymentsv1.GetReconciliationResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	_, run, err := h.run(ctx, p, r.Msg.GetLedger(), r.Msg.GetRunId())
 	if err != nil {
 		return nil, err
@@ -137,7 +134,7 @@ func (h reconciler) run(ctx context.Context, p *parser, ledgerName, runID string
 func (h reconciler) ListReconciliations(
 	ctx context.Context, r *connect.Request[paymentsv1.ListReconciliationsRequest],
 ) (*connect.Response[paymentsv1.ListReconciliationsResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	name, size := p.ledger("ledger", r.Msg.GetLedger()), p.pageSize(r.Msg.GetPageSize())
 	if p.err != nil {
 		return nil, p.err
@@ -150,11 +147,7 @@ func (h reconciler) ListReconciliations(
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.ListReconciliationsResponse{}
-	for _, run := range runs {
-		out.Runs = append(out.Runs, renderRun(run))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&paymentsv1.ListReconciliationsResponse{Runs: renderAll(runs, renderRun)}), nil
 }
 
 var verdicts = map[paymentsv1.Verdict]recon.Verdict{
@@ -171,7 +164,7 @@ var verdictOf = inverse(verdicts)
 
 // ListResults implements ReconService.
 func (h reconciler) ListResults(ctx context.Context, r *connect.Request[paymentsv1.ListResultsRequest]) (*connect.Response[paymentsv1.ListResultsResponse], error) {
-	p := h.parserFor(ctx, r.Header())
+	p := h.parser(ctx, r.Header())
 	size := p.pageSize(r.Msg.GetPageSize())
 	verdict, known := verdicts[r.Msg.GetVerdict()]
 	if !known {
@@ -188,18 +181,14 @@ func (h reconciler) ListResults(ctx context.Context, r *connect.Request[payments
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.ListResultsResponse{}
-	for _, one := range found {
-		out.Results = append(out.Results, renderReconResult(one))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&paymentsv1.ListResultsResponse{Results: renderAll(found, renderReconResult)}), nil
 }
 
 // ListResolutions implements ReconService.
 func (h reconciler) ListResolutions(
 	ctx context.Context, r *connect.Request[paymentsv1.ListResolutionsRequest],
 ) (*connect.Response[paymentsv1.ListResolutionsResponse], error) {
-	l, run, err := h.run(ctx, h.parserFor(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetRunId())
+	l, run, err := h.run(ctx, h.parser(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -207,18 +196,14 @@ func (h reconciler) ListResolutions(
 	if err != nil {
 		return nil, err
 	}
-	out := &paymentsv1.ListResolutionsResponse{}
-	for _, one := range found {
-		out.Resolutions = append(out.Resolutions, renderResolution(one))
-	}
-	return connect.NewResponse(out), nil
+	return connect.NewResponse(&paymentsv1.ListResolutionsResponse{Resolutions: renderAll(found, renderResolution)}), nil
 }
 
 // ProposeResolution implements ReconService.
 func (h reconciler) ProposeResolution(
 	ctx context.Context, r *connect.Request[paymentsv1.ProposeResolutionRequest],
 ) (*connect.Response[paymentsv1.ProposeResolutionResponse], error) {
-	p, m := h.parserFor(ctx, r.Header()), r.Msg
+	p, m := h.parser(ctx, r.Header()), r.Msg
 	proposal := recon.Proposal{
 		Ledger: p.ledger("ledger", m.GetLedger()), Run: recon.RunID{Transaction: p.transaction("run_id", m.GetRunId())}, Result: m.GetResult(),
 		Actor: m.GetActor(), Reason: m.GetReason(), Account: p.account("account_id", m.GetAccountId()), Counter: p.account("counter_account_id", m.GetCounterAccountId()),
@@ -231,21 +216,16 @@ func (h reconciler) ProposeResolution(
 		p.fail("attachment_sha256", "64 hexadecimal digits")
 	}
 	copy(proposal.Attachment[:], sum)
-	if p.err != nil {
-		return nil, p.err
-	}
-	resolution, err := h.recon.Propose(ctx, proposal)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&paymentsv1.ProposeResolutionResponse{Resolution: renderResolution(resolution)}), nil
+	return answerTo(p, func() (recon.Resolution, error) { return h.recon.Propose(ctx, proposal) }, func(r recon.Resolution) *paymentsv1.ProposeResolutionResponse {
+		return &paymentsv1.ProposeResolutionResponse{Resolution: renderResolution(r)}
+	})
 }
 
 // ApproveResolution implements ReconService.
 func (h reconciler) ApproveResolution(
 	ctx context.Context, r *connect.Request[paymentsv1.ApproveResolutionRequest],
 ) (*connect.Response[paymentsv1.ApproveResolutionResponse], error) {
-	name, key, err := h.resolution(h.parserFor(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetResolutionId())
+	name, key, err := h.resolution(h.parser(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetResolutionId())
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +242,7 @@ func (h reconciler) ApproveResolution(
 func (h reconciler) RejectResolution(
 	ctx context.Context, r *connect.Request[paymentsv1.RejectResolutionRequest],
 ) (*connect.Response[paymentsv1.RejectResolutionResponse], error) {
-	name, key, err := h.resolution(h.parserFor(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetResolutionId())
+	name, key, err := h.resolution(h.parser(ctx, r.Header()), r.Msg.GetLedger(), r.Msg.GetResolutionId())
 	if err != nil {
 		return nil, err
 	}
@@ -313,9 +293,7 @@ func renderReconResult(r recon.Result) *paymentsv1.ReconciliationResult {
 	}
 	if r.Book != nil {
 		out.TransactionId, out.BookAmount, out.BookDate = r.Book.Transaction.String(), r.Book.Amount.String(), stamp(r.Book.Date)
-		if !r.Book.Payment.IsZero() {
-			out.PaymentId = r.Book.Payment.String()
-		}
+		out.PaymentId = renderID(r.Book.Payment)
 	}
 	return out
 }
@@ -327,11 +305,9 @@ func renderResolution(r recon.Resolution) *paymentsv1.Resolution {
 		Difference: r.Difference.String(), Reference: r.Reference, ProposedAt: stamp(r.ProposedAt),
 	}
 	for _, d := range r.Decisions {
-		decision := &paymentsv1.ResolutionDecision{Actor: d.Actor, Decided: string(d.Decided), Why: d.Why, DecidedAt: stamp(d.At)}
-		if !d.Transaction.IsZero() {
-			decision.TransactionId = d.Transaction.String()
-		}
-		out.Decisions = append(out.Decisions, decision)
+		out.Decisions = append(out.Decisions, &paymentsv1.ResolutionDecision{
+			Actor: d.Actor, Decided: string(d.Decided), Why: d.Why, DecidedAt: stamp(d.At), TransactionId: renderID(d.Transaction),
+		})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -236,7 +237,7 @@ func ordered(s *Saga, status provider.OrderStatus) answer {
 	case provider.OrderDone:
 		return answer{kind: done}
 	case provider.OrderDeclined, provider.OrderCancelled:
-		return answer{kind: refused, cause: attempt.Word(orWord(status.Cause, string(status.State))), detail: "the provider says that the order is " + string(status.State)}
+		return answer{kind: refused, cause: attempt.Word(cmp.Or(status.Cause, string(status.State))), detail: "the provider says that the order is " + string(status.State)}
 	case provider.OrderPending:
 		return answer{kind: pending, cause: causePending, detail: "the provider has not decided", awaits: "provider"}
 	case provider.OrderMissing:

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -58,14 +59,14 @@ func decide(s Saga, a answer, now time.Time, wait func(attempts int) time.Durati
 		s = s.move(flow, i, now)
 	case broken:
 		s, line = s.stand(a.cause, a.detail, line)
-		s.Awaits = orWord(a.awaits, awaitsOperator)
+		s.Awaits = cmp.Or(a.awaits, awaitsOperator)
 	case waiting, pending, unknown, again:
 		if a.kind == unknown || a.kind == again {
 			s.Attempts++
 		}
 		if s.Attempts > step.Attempts || now.Sub(s.Since) > step.Deadline {
 			line.Event = string(unknown)
-			return s.stand(orWord(a.cause, string(a.kind)), "no answer in time: "+a.detail, line)
+			return s.stand(cmp.Or(a.cause, string(a.kind)), "no answer in time: "+a.detail, line)
 		}
 		s.DueAt = now
 		if !a.soon {
@@ -91,13 +92,6 @@ func looks(s Saga, now time.Time) int {
 		n++
 	}
 	return n
-}
-
-func orWord(word, otherwise string) string {
-	if word == "" {
-		return otherwise
-	}
-	return word
 }
 
 // stand stops a saga until a person says how to go on.

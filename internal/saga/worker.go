@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/event"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/provider"
+	"github.com/meridian-ledger/meridian/internal/worker"
 )
 
 // WorkerOptions say what workers work with. Store and Books are needed; the zero value of all else is sane.
@@ -48,9 +48,7 @@ func (l Limits) orDefaults() Limits {
 // relay.Runner.
 type Workers struct {
 	WorkerOptions
-
-	mu    sync.Mutex
-	wakes map[id.Home]chan struct{}
+	worker.Wakes
 }
 
 // NewWorkers returns workers that Run starts.
@@ -65,69 +63,30 @@ func NewWorkers(o WorkerOptions) *Workers {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Workers{WorkerOptions: o, wakes: map[id.Home]chan struct{}{}}
-}
-
-// Wake tells that a home has more to do. It never waits.
-func (w *Workers) Wake(home id.Home) {
-	select {
-	case w.wake(home) <- struct{}{}:
-	default: // it has one already
-	}
-}
-
-func (w *Workers) wake(home id.Home) chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.wakes[home]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		w.wakes[home] = c
-	}
-	return c
+	return &Workers{WorkerOptions: o}
 }
 
 // Run works on the sagas of a home until the context ends, and returns nil then. It returns event.ErrFenced where the lease is lost, and other errors
 // of the database; run again, it goes on where the tables say.
 func (w *Workers) Run(ctx context.Context, lease event.Lease) error {
 	defer w.Metrics.forget(lease.Home)
-	wake, tallied := w.wake(lease.Home), time.Time{}
-	for ctx.Err() == nil {
-		if time.Since(tallied) >= w.Limits.Tally {
-			tallies, err := w.Store.TallySagas(ctx, lease.Home)
-			if err != nil {
-				return unlessEnded(ctx, fmt.Errorf("count the sagas of %s: %w", lease.Home, err))
-			}
-			w.Metrics.tallied(lease.Home, tallies, w.Now())
-			tallied = time.Now()
-		}
-		taken, err := w.turn(ctx, lease)
-		if err != nil {
-			return unlessEnded(ctx, fmt.Errorf("work on the sagas of %s: %w", lease.Home, err))
-		}
-		if taken == 0 {
-			pause(ctx, w.Limits.Poll, wake)
-		}
+	return worker.Loop{
+		Poll: w.Limits.Poll, Tally: w.Limits.Tally,
+		Count: func(ctx context.Context) error { return w.tally(ctx, lease.Home) },
+		Turn: func(ctx context.Context) (worker.Turned, error) {
+			taken, err := w.turn(ctx, lease)
+			return worker.Turned{More: taken > 0}, err
+		},
+	}.Run(ctx, "sagas", lease.Home, &w.Wakes)
+}
+
+func (w *Workers) tally(ctx context.Context, home id.Home) error {
+	tallies, err := w.Store.TallySagas(ctx, home)
+	if err != nil {
+		return err
 	}
+	w.Metrics.tallied(home, tallies, w.Now())
 	return nil
-}
-
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// pause waits, unless somebody wakes it or the context ends first.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-timer.C:
-	}
 }
 
 // turn takes the sagas that are due as far as they go, and returns how many there were.
