@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/payment"
 )
 
 var _ ledger.Payments = (*Store)(nil)
@@ -295,6 +297,42 @@ func (s *Store) PaymentsInState(ctx context.Context, key id.Ledger, kind ledger.
 		sql = sqlPaymentsInStateOldest
 	}
 	return s.queryPayments(ctx, key, sql, append([]any{string(kind), string(state)}, pageArgs(page)...)...)
+}
+
+// It counts no further: what stands at a place may be as many as a ledger ever had, and whoever asks wants to know whether they are many.
+const sqlTallyPayments = `
+SELECT count(*), min(changed_at) FROM (
+    SELECT changed_at FROM payment WHERE state = $4 AND home = $1 AND ledger_id = $2 AND kind = $3 ORDER BY changed_at LIMIT 10000) p`
+
+// TallyPayments implements standing.Store, with a round trip a ledger.
+func (s *Store) TallyPayments(ctx context.Context, home id.Home, places []payment.Place) ([]payment.Tally, error) {
+	ledgers, err := s.ledgersOf(ctx, home)
+	if err != nil {
+		return nil, db.Classify(err)
+	}
+	tallies := make([]payment.Tally, len(places))
+	for _, l := range ledgers {
+		batch := &pgx.Batch{}
+		for i, at := range places {
+			t := &tallies[i]
+			t.Place = at
+			batch.Queue(sqlTallyPayments, home, l, string(at.Kind), string(at.State)).QueryRow(func(row pgx.Row) error {
+				var count int64
+				var oldest *time.Time
+				if err := row.Scan(&count, &oldest); err != nil {
+					return err
+				}
+				if t.Count += count; oldest != nil && (t.Oldest.IsZero() || oldest.Before(t.Oldest)) {
+					t.Oldest = oldest.UTC()
+				}
+				return nil
+			})
+		}
+		if err := s.db.Reader().SendBatch(ctx, batch).Close(); err != nil {
+			return nil, db.Classify(fmt.Errorf("count the payments of %s that have not ended: %w", l, err))
+		}
+	}
+	return slices.DeleteFunc(tallies, func(t payment.Tally) bool { return t.Count == 0 }), nil
 }
 
 var sqlPaymentsByReference = `

@@ -107,6 +107,7 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlPaymentsOfPlayer":      {sqlPaymentsOfPlayer, reader, "payment_player", "player home ledger_id", []any{"eu", "brand", "p", someTimes[0], someIDs[0], 10}},
 		"sqlPaymentsInStateOldest": {sqlPaymentsInStateOldest, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted", someTimes[0], someIDs[0], 10}},
 		"sqlPaymentsInState":       {sqlPaymentsInState, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted", someTimes[0], someIDs[0], 10}},
+		"sqlTallyPayments":         {sqlTallyPayments, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted"}},
 		"sqlPaymentsByReference":   {sqlPaymentsByReference, reader, "payment_reference", "home ledger_id provider_reference provider", []any{"eu", "brand", "psp", "r", 10}},
 		"sqlListSteps":             {sqlListSteps, reader, "payment_step_pkey", "home ledger_id payment_id number", []any{"eu", "brand", someIDs[0], 0, 10}},
 
