@@ -253,13 +253,7 @@ FROM payment p WHERE p.home = $1 AND p.ledger_id = $2 AND p.id = $3`
 // Payment implements ledger.Payments.
 func (s *Store) Payment(ctx context.Context, key id.Ledger, payment id.Transaction) (ledger.Payment, error) {
 	found, err := s.queryPayments(ctx, key, sqlSelectPayment, [16]byte(payment))
-	if err != nil {
-		return ledger.Payment{}, err
-	}
-	if len(found) == 0 {
-		return ledger.Payment{}, errs.ErrPaymentNotFound.With("ledger", key).With("payment_id", payment)
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrPaymentNotFound.With("ledger", key).With("payment_id", payment))
 }
 
 // pageArgs are the place and the limit of a page.
@@ -377,16 +371,11 @@ func (s *Store) PaymentSteps(ctx context.Context, key id.Ledger, payment id.Tran
 		return nil, err
 	}
 	rows, _ := s.db.Reader().Query(ctx, sqlListSteps, l.Home, key, [16]byte(payment), after, limit) // the error comes back from the loop
-	var found []ledger.PaymentStep
 	var p ledger.PaymentStep
-	_, err = pgx.ForEachRow(rows, []any{
+	found, err := collect(rows, &p, []any{
 		&p.Home, &p.Ledger, (*[16]byte)(&p.Payment), &p.Number, (*[16]byte)(&p.Transaction), &p.Trigger, &p.From, &p.To, &p.Decided, &p.Reason,
 		&p.RecordedAt,
-	}, func() error {
-		p.RecordedAt = p.RecordedAt.UTC()
-		found = append(found, p)
-		return nil
-	})
+	}, func(p *ledger.PaymentStep) { p.RecordedAt = p.RecordedAt.UTC() })
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read the history of payment %s: %w", payment, err))
 	}
