@@ -16,10 +16,12 @@ import (
 	"github.com/meridian-ledger/meridian/internal/commit"
 	"github.com/meridian-ledger/meridian/internal/feed"
 	"github.com/meridian-ledger/meridian/internal/ledger/ledgertest"
+	"github.com/meridian-ledger/meridian/internal/payment/standing"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/relay"
 	"github.com/meridian-ledger/meridian/internal/rpc"
+	"github.com/meridian-ledger/meridian/internal/saga"
 	"github.com/meridian-ledger/meridian/internal/search"
 )
 
@@ -58,6 +60,8 @@ func servers() descriptions {
 	feed.NewMetrics(known)
 	provider.NewMetrics(known)
 	recon.NewMetrics(known)
+	saga.NewMetrics(known)
+	standing.NewMetrics(known)
 	rpc.NewHandler(ledgertest.NewModel(nil), rpc.Options{Registerer: known})
 	known.MustRegister(databaseMetrics{}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return known

@@ -55,28 +55,23 @@ under review the gate says who acts next; of another one it is whoever pulls one
 // stuck finds payments that have not changed since a time and have somewhere to go.
 func stuck(ctx context.Context, payments ledger.Payments, name id.Ledger, since time.Time, limit int) ([]ledger.Payment, error) {
 	var found []ledger.Payment
-	for _, table := range payment.Tables {
-		for _, state := range table.States() {
-			if table.Terminal(state) {
-				continue
+	for _, at := range payment.Open() {
+		page := ledger.PaymentPage{OldestFirst: true}
+		for left := limit; left > 0; left -= page.Limit {
+			page.Limit = min(left, 1000)
+			all, err := payments.PaymentsInState(ctx, name, at.Kind, at.State, page)
+			if err != nil {
+				return nil, fmt.Errorf("list payments that are %s: %w", at.State, err)
 			}
-			page := ledger.PaymentPage{OldestFirst: true}
-			for left := limit; left > 0; left -= page.Limit {
-				page.Limit = min(left, 1000)
-				all, err := payments.PaymentsInState(ctx, name, table.Kind, state, page)
-				if err != nil {
-					return nil, fmt.Errorf("list payments that are %s: %w", state, err)
-				}
-				still := slices.IndexFunc(all, func(p ledger.Payment) bool { return !p.ChangedAt.Before(since) })
-				if still >= 0 {
-					all = all[:still]
-				}
-				found = append(found, all...)
-				if len(all) < page.Limit {
-					break
-				}
-				page.At, page.ID = all[len(all)-1].ChangedAt, all[len(all)-1].ID
+			moved := slices.IndexFunc(all, func(p ledger.Payment) bool { return !p.ChangedAt.Before(since) })
+			if moved >= 0 {
+				all = all[:moved]
 			}
+			found = append(found, all...)
+			if len(all) < page.Limit {
+				break
+			}
+			page.At, page.ID = all[len(all)-1].ChangedAt, all[len(all)-1].ID
 		}
 	}
 	slices.SortFunc(found, func(a, b ledger.Payment) int {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/explain"
 	"github.com/meridian-ledger/meridian/internal/id"
+	"github.com/meridian-ledger/meridian/internal/payment/standing"
 	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/telemetry"
@@ -153,7 +154,8 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", f.listen, err)
 	}
-	streams, err := startStreams(ctx, f, where, svc, registry, log, providers.runners()...)
+	counter := &standing.Counter{Store: svc.Store, Metrics: standing.NewMetrics(registry)}
+	streams, err := startStreams(ctx, f, where, svc, registry, log, append(providers.runners(), counter)...)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Metrics struct {
 	retries    *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
 	refusals   *prometheus.CounterVec
+	settled    *prometheus.HistogramVec
 	replays    prometheus.Counter
 	mismatches prometheus.Counter
 	resolved   prometheus.Counter
@@ -52,6 +53,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_payment_refusals_total", Help: "Steps of payments that were refused, by kind, the state that they met (new: a first one), trigger and reason.",
 		}, []string{"kind", "from", "trigger", "reason"}),
+		settled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meridian_payment_settle_seconds", Help: "Time from the first step of a payment to the one that ended it, by kind and the state that it ended in.",
+			Buckets: prometheus.ExponentialBuckets(0.1, 4, 13), // 100 ms to 19 days
+		}, []string{"kind", "state"}),
 		replays:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_replays_total", Help: "Answers given again to the same request."}),
 		mismatches: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_mismatches_total", Help: "Keys that came with another request."}),
 		resolved: prometheus.NewCounter(prometheus.CounterOpts{
@@ -60,7 +65,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		overloaded: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_overloaded_total", Help: "Batches refused because the queue was full."}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.size, m.wait, m.stage, m.inFlight, m.waiting, m.retries, m.outcomes, m.refusals, m.replays, m.mismatches, m.resolved, m.overloaded)
+		registry.MustRegister(m.size, m.wait, m.stage, m.inFlight, m.waiting, m.retries, m.outcomes, m.refusals, m.settled, m.replays, m.mismatches, m.resolved, m.overloaded)
 	}
 	return m
 }
@@ -91,6 +96,7 @@ func (m *Metrics) answered(u *unit) {
 		default:
 			m.outcomes.WithLabelValues(string(r.Outcome.Kind), reason(r.Outcome)).Inc()
 			m.refused(r.Outcome)
+			m.ended(r.Outcome)
 		}
 	}
 }
@@ -113,6 +119,13 @@ func (m *Metrics) refused(o ledger.Outcome) {
 		trigger = unknown
 	}
 	m.refusals.WithLabelValues(kind, from, trigger, reason(o)).Inc()
+}
+
+// ended measures payments that came to their end.
+func (m *Metrics) ended(o ledger.Outcome) {
+	if s := o.Step; s != nil && s.Ends && o.Decided == ledger.Posted {
+		m.settled.WithLabelValues(string(s.Kind), string(s.To)).Observe(s.Lasts.Seconds())
+	}
 }
 
 const unknown = "unknown"

@@ -102,6 +102,7 @@ func transition(p Payment, s Situation, next Advance) *Transition {
 		Payment: p.ID, Kind: p.Kind, Number: p.Attempts + 1, Version: p.Version + 1, Trigger: s.Command.Step.Trigger, From: p.State, To: next.State,
 		Player: p.Player, Parent: p.Parent, Asset: p.Asset, Provider: p.Provider, ProviderReference: p.ProviderReference,
 		Added: nonzero(next.Added), Parents: nonzero(next.Parents), Review: next.Review, Lead: p.Lead,
+		Ends: next.Ends,
 	}
 }
 
@@ -251,6 +252,9 @@ func (p *plan) recorded(d *Decision, at time.Time) {
 		if d.Payments[i].OpenedAt.IsZero() {
 			d.Payments[i].OpenedAt = at
 		}
+	}
+	if p.step != nil {
+		p.step.Lasts = at.Sub(d.Payments[0].OpenedAt) // it is the first of them
 	}
 	if d.Player != nil {
 		d.Player.ChangedAt = later(d.Player.ChangedAt, at)

@@ -130,7 +130,7 @@ func (p *plan) post() *refusal {
 		if sums[at] == nil {
 			sums[at] = new(big.Int)
 		}
-		sums[at].Add(sums[at], bigOf(signed))
+		sums[at].Add(sums[at], signed.Big())
 		p.lines = append(p.lines, move{ref: Ref{at.ledger, leg.Account}, asset: at.asset, side: leg.Side, post: leg.Amount.Minor})
 	}
 	for _, line := range p.lines { // in the order of the request, so that the answer is always the same one
@@ -139,14 +139,6 @@ func (p *plan) post() *refusal {
 		}
 	}
 	return nil
-}
-
-func bigOf(a money.Amount) *big.Int {
-	n, ok := new(big.Int).SetString(a.String(), 10)
-	if !ok {
-		panic("the text of an amount is a whole number: " + a.String())
-	}
-	return n
 }
 
 func (p *plan) setAside() {

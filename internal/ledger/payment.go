@@ -160,6 +160,9 @@ type Transition struct {
 	Review            *Review                 `json:"review,omitempty"`
 	Lead              id.Account              `json:"lead,omitempty"`   // the account whose order its events keep
 	Opened            map[id.Account]Terms    `json:"opened,omitempty"` // accounts that the step opened
+
+	Ends  bool          `json:"-"` // the payment has ended; like Lasts said with the first answer alone, for whoever measures
+	Lasts time.Duration `json:"-"` // since its first step; of an accepted step
 }
 
 // PaymentStep is a line of the append-only history of a payment.
@@ -203,6 +206,7 @@ type Refusal struct {
 type Advance struct {
 	Refused  *Refusal // nothing else counts then
 	State    PaymentState
+	Ends     bool                    // no step leads out of the state
 	Added    map[string]money.Amount // to the payment's totals; may be negative
 	Parents  map[string]money.Amount // to the parent's totals; may be negative
 	Postings []Posting               // in the payment's asset

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"math/bits"
 )
 
@@ -131,6 +132,12 @@ func (a Amount) IsZero() bool { return a == Amount{} }
 func (a Amount) Int64() (int64, bool) {
 	n := int64(a.lo) //nolint:gosec // two's complement is the point
 	return n, a.hi == n>>63
+}
+
+// Big returns the amount as a number without bounds: sums and products of amounts may need more than 38 digits. It is the caller's to change.
+func (a Amount) Big() *big.Int {
+	n := big.NewInt(a.hi)
+	return n.Lsh(n, 64).Add(n, new(big.Int).SetUint64(a.lo)) // two's complement
 }
 
 // String returns the decimal digits with a leading minus where negative, the form that SQL, JSON and proto carry.

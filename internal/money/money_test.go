@@ -30,6 +30,9 @@ func TestAmount_AgreesWithBigInteger(t *testing.T) {
 	ceiling := new(big.Int).Exp(big.NewInt(10), big.NewInt(MaxDigits), nil)
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := amounts().Draw(t, "a"), amounts().Draw(t, "b")
+		if got := a.Big(); got.Cmp(bigOf(a)) != 0 {
+			t.Fatalf("%s as a number without bounds is %s", a, got)
+		}
 		for name, step := range map[string]struct {
 			got  func() (Amount, error)
 			want *big.Int

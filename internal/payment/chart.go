@@ -16,7 +16,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/money"
 )
 
-// Pending is the role on whose account the money of a player waits while nobody has decided.
+// Pending is the role on whose account the money of a player waits while nobody has decided. Every chart has it.
 const Pending Role = "player_pending"
 
 // Chart says on which accounts the money of payments stands: roles, how their accounts are named and opened, and for each kind the postings of
@@ -102,13 +102,13 @@ func (c *Chart) roles(cmd ledger.Command) (map[Role]id.Account, error) {
 	if (table.Parent != "") == cmd.Step.Parent.IsZero() {
 		return nil, errs.Invalid("parent", "a "+string(table.Kind)+" takes back "+cmp.Or(string(table.Parent), "no payment"))
 	}
-	known2 := map[string]string{
+	said := map[string]string{
 		"player": string(cmd.Step.Player), "provider": cmd.Step.Provider, "account": string(cmd.Account), "counter": string(cmd.Counter),
 		"asset": string(cmd.Amount.Asset),
 	}
 	roles := map[Role]id.Account{}
 	for _, r := range c.RolesOf(table.Kind) {
-		name, missing := c.accounts[r].name(known2)
+		name, missing := c.accounts[r].name(said)
 		if missing != "" {
 			return nil, errs.Invalid(missing, "the account of "+string(r)+" is named after it")
 		}

@@ -32,6 +32,7 @@ func TestParseChart_NamesThePlaceAndTheRemedy(t *testing.T) {
 		"an undoing on the wrong side":    {"{debit: tax_payable, amount: held tax_payable}", "{credit: tax_payable, amount: held tax_payable}", "waive of commission does not balance"},
 		"a field that it does not have":   {"rounding: half_even", "rounding: half_even\nversion: 1", "a chart has no field \"version\""},
 		"a held role that is not there":   {"amount: held player_bonus}", "amount: held player_boni}", "an amount is \"held player_boni\""},
+		"no role where money waits":       {"  player_pending:\n    account", "  player_waiting:\n    account", "roles has no player_pending, on whose account money waits; add it"},
 		"a share under a name of another": {"{name: net,", "{name: fee,", "fee is taken"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -169,6 +169,7 @@ func (c *Chart) follow(t Table, r Rule, s ledger.Situation, amount money.Amount)
 			return tooMuch(s)
 		}
 	}
+	next.Ends = t.Terminal(next.State)
 	next.Added = difference(after, s.Payment.Totals)
 	if next.Parents, err = c.parents(r, s, amount); err != nil {
 		return tooMuch(s)

@@ -60,6 +60,9 @@ func (r reader) document(root ast.Node) {
 	for name, node := range r.named(f["roles"], "roles") {
 		r.chart.accounts[Role(name)] = r.role(node, name)
 	}
+	if _, found := r.chart.accounts[Pending]; !found { // reviews and meridian verify know it by this name
+		r.Complain(f["roles"], "roles has no %s, on whose account money waits; add it", Pending)
+	}
 	kinds := r.named(f["kinds"], "kinds")
 	for name, node := range kinds {
 		table, known := TableOf(Kind(name))

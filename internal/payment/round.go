@@ -23,7 +23,7 @@ var Roundings = []Rounding{HalfEven, HalfUp, Down, Up}
 
 // Share returns the share of an amount that is zero or positive, rounded. It returns money.ErrRange beyond 38 digits.
 func (r Rounding) Share(whole money.Amount, rate *big.Rat) (money.Amount, error) {
-	exact := new(big.Int).Mul(bigOf(whole), rate.Num())
+	exact := new(big.Int).Mul(whole.Big(), rate.Num())
 	floor, over := new(big.Int).QuoRem(exact, rate.Denom(), new(big.Int))
 	half := new(big.Int).Lsh(over, 1).Cmp(rate.Denom())
 	up := false
@@ -44,15 +44,7 @@ func (r Rounding) Share(whole money.Amount, rate *big.Rat) (money.Amount, error)
 
 // times multiplies an amount.
 func times(a money.Amount, n int64) (money.Amount, error) {
-	return amountOf(new(big.Int).Mul(bigOf(a), big.NewInt(n)))
-}
-
-func bigOf(a money.Amount) *big.Int {
-	n, ok := new(big.Int).SetString(a.String(), 10)
-	if !ok {
-		panic("the text of an amount is a whole number: " + a.String())
-	}
-	return n
+	return amountOf(new(big.Int).Mul(a.Big(), big.NewInt(n)))
 }
 
 func amountOf(n *big.Int) (money.Amount, error) {

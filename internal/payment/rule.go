@@ -2,6 +2,7 @@ package payment
 
 import (
 	"slices"
+	"time"
 
 	"github.com/meridian-ledger/meridian/internal/ledger"
 )
@@ -165,6 +166,32 @@ func (t Table) States() []State {
 // Terminal tells whether a state has no way out.
 func (t Table) Terminal(s State) bool {
 	return !slices.ContainsFunc(t.Rules, func(r Rule) bool { return slices.Contains(r.From, s) })
+}
+
+// Place is where payments stand: a kind, and a state of it.
+type Place struct {
+	Kind  Kind
+	State State
+}
+
+// Open lists the places that have a way out, in the order of the tables.
+func Open() []Place {
+	var open []Place
+	for _, t := range Tables {
+		for _, s := range t.States() {
+			if !t.Terminal(s) {
+				open = append(open, Place{t.Kind, s})
+			}
+		}
+	}
+	return open
+}
+
+// Tally is how many payments stand at a place, and when the one of them changed that stands there for the longest.
+type Tally struct {
+	Place
+	Count  int64
+	Oldest time.Time
 }
 
 // Triggers returns all triggers of the table, in its order.

@@ -228,14 +228,11 @@ func (s *Store) TallyCallbacks(ctx context.Context, home id.Home) ([]provider.Ta
 	for _, sql := range []string{sqlTallyOpenCallbacks, sqlTallyDeadCallbacks} {
 		rows, _ := s.db.Reader().Query(ctx, sql, home) // the error comes back from the loop
 		var t provider.Tally
-		_, err := pgx.ForEachRow(rows, []any{&t.Provider, &t.State, &t.Cause, &t.Count, &t.Oldest}, func() error {
-			t.Oldest = t.Oldest.UTC()
-			found = append(found, t)
-			return nil
-		})
+		some, err := collect(rows, &t, []any{&t.Provider, &t.State, &t.Cause, &t.Count, &t.Oldest}, func(t *provider.Tally) { t.Oldest = t.Oldest.UTC() })
 		if err != nil {
 			return nil, db.Classify(fmt.Errorf("count the callbacks of %s: %w", home, err))
 		}
+		found = append(found, some...)
 	}
 	return found, nil
 }

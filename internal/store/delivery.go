@@ -229,12 +229,8 @@ FROM delivery WHERE home = $1 AND state = 'dead' GROUP BY subscription_id, cause
 // TallyDeliveries counts the dead deliveries of a home by subscription, cause and how long ago they died.
 func (s *Store) TallyDeliveries(ctx context.Context, home id.Home) ([]event.Tally, error) {
 	rows, _ := s.db.Reader().Query(ctx, sqlTallyDeliveries, home) // the error comes back from the loop
-	var found []event.Tally
 	t := event.Tally{Home: home, State: event.Dead}
-	_, err := pgx.ForEachRow(rows, []any{&t.Subscription, &t.Cause, &t.Age, &t.Count}, func() error {
-		found = append(found, t)
-		return nil
-	})
+	found, err := collect(rows, &t, []any{&t.Subscription, &t.Cause, &t.Age, &t.Count}, nil)
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("count the dead deliveries of %s: %w", home, err))
 	}

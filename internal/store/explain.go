@@ -42,12 +42,8 @@ LIMIT $5`
 // queryFound reads keys of the journal, as how says they were found.
 func (s *Store) queryFound(ctx context.Context, how explain.How, sql string, args ...any) ([]explain.Found, error) {
 	rows, _ := s.db.Reader().Query(ctx, sql, args...) // the error comes back from the loop
-	var all []explain.Found
 	f := explain.Found{How: how}
-	_, err := pgx.ForEachRow(rows, []any{&f.Ledger, (*[16]byte)(&f.Transaction)}, func() error {
-		all = append(all, f)
-		return nil
-	})
+	all, err := collect(rows, &f, []any{&f.Ledger, (*[16]byte)(&f.Transaction)}, nil)
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("look for a %s: %w", how, err))
 	}
@@ -312,12 +308,8 @@ func (s *Store) Streamed(ctx context.Context, l id.Ledger, transactions []id.Tra
 	}
 	rows, _ := s.db.Reader().Query(ctx, sqlExplainPositions, keys.homes, keys.ledgers, keys.ids) // the error comes back from the loop
 	var p explain.Placed
-	_, err = pgx.ForEachRow(rows, []any{&p.Home, &p.Position, (*[16]byte)(&p.Transaction), &p.At}, func() error {
-		p.At = p.At.UTC()
-		out.Placed = append(out.Placed, p)
-		return nil
-	})
-	if err != nil {
+	scan := []any{&p.Home, &p.Position, (*[16]byte)(&p.Transaction), &p.At}
+	if out.Placed, err = collect(rows, &p, scan, func(p *explain.Placed) { p.At = p.At.UTC() }); err != nil {
 		return out, db.Classify(fmt.Errorf("read positions of the stream: %w", err))
 	}
 	var atHomes, atSubs, ofHomes, ofSubs column[string]

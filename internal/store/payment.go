@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/payment"
 )
 
 var _ ledger.Payments = (*Store)(nil)
@@ -251,13 +253,7 @@ FROM payment p WHERE p.home = $1 AND p.ledger_id = $2 AND p.id = $3`
 // Payment implements ledger.Payments.
 func (s *Store) Payment(ctx context.Context, key id.Ledger, payment id.Transaction) (ledger.Payment, error) {
 	found, err := s.queryPayments(ctx, key, sqlSelectPayment, [16]byte(payment))
-	if err != nil {
-		return ledger.Payment{}, err
-	}
-	if len(found) == 0 {
-		return ledger.Payment{}, errs.ErrPaymentNotFound.With("ledger", key).With("payment_id", payment)
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrPaymentNotFound.With("ledger", key).With("payment_id", payment))
 }
 
 // pageArgs are the place and the limit of a page.
@@ -295,6 +291,42 @@ func (s *Store) PaymentsInState(ctx context.Context, key id.Ledger, kind ledger.
 		sql = sqlPaymentsInStateOldest
 	}
 	return s.queryPayments(ctx, key, sql, append([]any{string(kind), string(state)}, pageArgs(page)...)...)
+}
+
+// It counts no further: what stands at a place may be as many as a ledger ever had, and whoever asks wants to know whether they are many.
+const sqlTallyPayments = `
+SELECT count(*), min(changed_at) FROM (
+    SELECT changed_at FROM payment WHERE state = $4 AND home = $1 AND ledger_id = $2 AND kind = $3 ORDER BY changed_at LIMIT 10000) p`
+
+// TallyPayments implements standing.Store, with a round trip a ledger.
+func (s *Store) TallyPayments(ctx context.Context, home id.Home, places []payment.Place) ([]payment.Tally, error) {
+	ledgers, err := s.ledgersOf(ctx, home)
+	if err != nil {
+		return nil, db.Classify(err)
+	}
+	tallies := make([]payment.Tally, len(places))
+	for _, l := range ledgers {
+		batch := &pgx.Batch{}
+		for i, at := range places {
+			t := &tallies[i]
+			t.Place = at
+			batch.Queue(sqlTallyPayments, home, l, string(at.Kind), string(at.State)).QueryRow(func(row pgx.Row) error {
+				var count int64
+				var oldest *time.Time
+				if err := row.Scan(&count, &oldest); err != nil {
+					return err
+				}
+				if t.Count += count; oldest != nil && (t.Oldest.IsZero() || oldest.Before(t.Oldest)) {
+					t.Oldest = oldest.UTC()
+				}
+				return nil
+			})
+		}
+		if err := s.db.Reader().SendBatch(ctx, batch).Close(); err != nil {
+			return nil, db.Classify(fmt.Errorf("count the payments of %s that have not ended: %w", l, err))
+		}
+	}
+	return slices.DeleteFunc(tallies, func(t payment.Tally) bool { return t.Count == 0 }), nil
 }
 
 var sqlPaymentsByReference = `
@@ -339,16 +371,11 @@ func (s *Store) PaymentSteps(ctx context.Context, key id.Ledger, payment id.Tran
 		return nil, err
 	}
 	rows, _ := s.db.Reader().Query(ctx, sqlListSteps, l.Home, key, [16]byte(payment), after, limit) // the error comes back from the loop
-	var found []ledger.PaymentStep
 	var p ledger.PaymentStep
-	_, err = pgx.ForEachRow(rows, []any{
+	found, err := collect(rows, &p, []any{
 		&p.Home, &p.Ledger, (*[16]byte)(&p.Payment), &p.Number, (*[16]byte)(&p.Transaction), &p.Trigger, &p.From, &p.To, &p.Decided, &p.Reason,
 		&p.RecordedAt,
-	}, func() error {
-		p.RecordedAt = p.RecordedAt.UTC()
-		found = append(found, p)
-		return nil
-	})
+	}, func(p *ledger.PaymentStep) { p.RecordedAt = p.RecordedAt.UTC() })
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read the history of payment %s: %w", payment, err))
 	}

@@ -107,6 +107,7 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlPaymentsOfPlayer":      {sqlPaymentsOfPlayer, reader, "payment_player", "player home ledger_id", []any{"eu", "brand", "p", someTimes[0], someIDs[0], 10}},
 		"sqlPaymentsInStateOldest": {sqlPaymentsInStateOldest, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted", someTimes[0], someIDs[0], 10}},
 		"sqlPaymentsInState":       {sqlPaymentsInState, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted", someTimes[0], someIDs[0], 10}},
+		"sqlTallyPayments":         {sqlTallyPayments, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted"}},
 		"sqlPaymentsByReference":   {sqlPaymentsByReference, reader, "payment_reference", "home ledger_id provider_reference provider", []any{"eu", "brand", "psp", "r", 10}},
 		"sqlListSteps":             {sqlListSteps, reader, "payment_step_pkey", "home ledger_id payment_id number", []any{"eu", "brand", someIDs[0], 0, 10}},
 
@@ -161,6 +162,12 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlExplainDeliveries":  {sqlExplainDeliveries, reader, "delivery_pkey", "home subscription_id position", []any{someTexts, someTexts, someNumbers}},
 		"sqlExplainProgress":    {sqlExplainProgress, reader, "progress_pkey", "home subscription_id", []any{someTexts, someTexts}},
 
+		"sqlSelectStatement": {sqlSelectStatement, reader, "statement_pkey", key, []any{"eu", "brand", someIDs[0]}},
+		"sqlSelectRun":       {sqlSelectRun, reader, "recon_run_pkey", key, []any{"eu", "brand", someIDs[0]}},
+		"sqlListResults":     {sqlListResults, reader, "recon_result_pkey", "home ledger_id run_id attempt number", []any{"eu", "brand", someIDs[0], 1, 0, 10}},
+		"sqlListResultsOf":   {sqlListResultsOf, reader, "recon_result_open", "home ledger_id run_id attempt verdict number", []any{"eu", "brand", someIDs[0], 1, 0, 10, "late"}},
+		"sqlSelectDecided":   {sqlSelectDecided, reader, "recon_decision_once", "home ledger_id resolution_id", []any{"eu", "brand", someIDs[0]}},
+
 		"sqlInsertSaga": {sqlInsertSaga, writer, "", "", []any{
 			"eu", "brand", [16]byte{1}, "k", "f", "{}", "running", "s", 1, 0, "{}", "", "", "", someTimes[0], someTimes[0], someTimes[0], someTimes[0],
 		}},
@@ -207,9 +214,8 @@ var unplanned = map[string]string{
 	"sqlDueSagas":   "a partial index of what is open, which is little", "sqlStandingSagas": byOperators, "sqlTallySagas": byOperators,
 	"sqlListDeadCallbacks": byOperators, "sqlReplayCallbacks": byOperators, "sqlDiscardCallbacks": byOperators,
 	"sqlScanLines": wholeReading, "sqlScanBooks": wholeReading,
-	"sqlSelectStatement": byOperators, "sqlListStatements": byOperators, "sqlSelectRun": byOperators, "sqlListRuns": byOperators, "sqlLatestRuns": byOperators,
-	"sqlListResults": byOperators, "sqlListResultsOf": byOperators, "sqlListMatched": byOperators, "sqlSelectResolution": byOperators,
-	"sqlListResolutions": byOperators, "sqlSelectDecided": byOperators,
+	"sqlListStatements": byOperators, "sqlListRuns": byOperators, "sqlLatestRuns": byOperators,
+	"sqlListMatched": byOperators, "sqlSelectResolution": byOperators, "sqlListResolutions": byOperators,
 	"sqlInsertLines": wholeReading, "sqlInsertStatement": byOperators, "sqlInsertRun": byOperators, "sqlAttemptRun": byOperators, "sqlInsertResults": wholeReading,
 	"sqlEndRun": byOperators, "sqlInsertResolution": byOperators, "sqlInsertDecision": byOperators,
 	"sqlDiscardDeliveries": byOperators, "sqlTallyDeliveries": byOperators, "sqlForgetAhead": byOperators,

@@ -164,16 +164,11 @@ func (s *Store) Entries(ctx context.Context, ref ledger.Ref, page ledger.EntryPa
 		from = max(from, page.After+1)
 	}
 	rows, _ := s.db.Reader().Query(ctx, sql, a.Home, ref.Ledger, ref.Account, from, to, page.Limit) // the error comes back from the loop
-	var lines []ledger.StatementLine
 	line := ledger.StatementLine{Entry: ledger.Entry{Ref: ref}}
-	_, err = pgx.ForEachRow(rows, []any{
+	lines, err := collect(rows, &line, []any{
 		&line.Sequence, &line.Origin, (*[16]byte)(&line.Transaction), &line.Line, &line.Kind, into(&line.Amount), into(&line.Balance),
 		into(&line.PendingDebits), into(&line.PendingCredits), &line.EffectiveAt, &line.RecordedAt,
-	}, func() error {
-		line.EffectiveAt, line.RecordedAt = line.EffectiveAt.UTC(), line.RecordedAt.UTC()
-		lines = append(lines, line)
-		return nil
-	})
+	}, func(l *ledger.StatementLine) { l.EffectiveAt, l.RecordedAt = l.EffectiveAt.UTC(), l.RecordedAt.UTC() })
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read the statement of %s: %w", ref, err))
 	}
@@ -191,13 +186,7 @@ func (s *Store) Transaction(ctx context.Context, key id.Ledger, transaction id.T
 		return ledger.Record{}, err
 	}
 	found, err := s.queryRecords(ctx, sqlSelectRecord, l.Home, key, [16]byte(transaction))
-	if err != nil {
-		return ledger.Record{}, err
-	}
-	if len(found) == 0 {
-		return ledger.Record{}, errs.ErrTransactionNotFound.With("ledger", key).With("transaction_id", transaction)
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrTransactionNotFound.With("ledger", key).With("transaction_id", transaction))
 }
 
 // The keys are found in the index alone and the rows by them: CockroachDB, before it has statistics, would rather walk the whole ledger than
@@ -241,14 +230,10 @@ func (s *Store) TrialBalance(ctx context.Context, key id.Ledger) ([]ledger.Trial
 		return nil, err
 	}
 	rows, _ := s.db.Reader().Query(ctx, sqlTrialBalance, l.Home, key) // the error comes back from the loop
-	var lines []ledger.TrialLine
 	var t ledger.TrialLine
-	_, err = pgx.ForEachRow(rows, []any{
+	lines, err := collect(rows, &t, []any{
 		&t.Asset.Code, &t.Asset.Scale, &t.Accounts, into(&t.PostedDebits), into(&t.PostedCredits), into(&t.PendingDebits), into(&t.PendingCredits),
-	}, func() error {
-		lines = append(lines, t)
-		return nil
-	})
+	}, nil)
 	if errors.Is(err, money.ErrRange) {
 		return nil, errs.New(errs.FailedPrecondition, errs.ReasonBalanceOverflow, "a total of this ledger needs more than 38 digits").Because(err)
 	}

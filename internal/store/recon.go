@@ -28,13 +28,7 @@ const sqlSelectStatement = `SELECT ` + statementReading + ` FROM statement WHERE
 // Statement implements recon.Store.
 func (s *Store) Statement(ctx context.Context, l ledger.Ledger, key recon.StatementID) (recon.Statement, error) {
 	found, err := s.queryStatements(ctx, l, sqlSelectStatement, l.Home, l.ID, [16]byte(key.Transaction))
-	if err == nil && len(found) == 0 {
-		err = errs.ErrReconNotFound.With("statement_id", key)
-	}
-	if err != nil {
-		return recon.Statement{}, err
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrReconNotFound.With("statement_id", key))
 }
 
 const sqlListStatements = `
@@ -277,13 +271,7 @@ const sqlSelectRun = `SELECT ` + runReading + ` FROM recon_run WHERE home = $1 A
 // Run implements recon.Store.
 func (s *Store) Run(ctx context.Context, l ledger.Ledger, key recon.RunID) (recon.Run, error) {
 	found, err := s.queryRuns(ctx, sqlSelectRun, l.Home, l.ID, [16]byte(key.Transaction))
-	if err == nil && len(found) == 0 {
-		err = errs.ErrReconNotFound.With("run_id", key)
-	}
-	if err != nil {
-		return recon.Run{}, err
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrReconNotFound.With("run_id", key))
 }
 
 const sqlListRuns = `

@@ -205,13 +205,7 @@ ORDER BY d.number`
 // Resolution implements recon.Store.
 func (s *Store) Resolution(ctx context.Context, l ledger.Ledger, key recon.ResolutionID) (recon.Resolution, error) {
 	found, err := s.queryResolutions(ctx, sqlSelectResolution, l.Home, l.ID, [16]byte(key.Transaction))
-	if err == nil && len(found) == 0 {
-		err = errs.ErrReconNotFound.With("resolution_id", key)
-	}
-	if err != nil {
-		return recon.Resolution{}, err
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrReconNotFound.With("resolution_id", key))
 }
 
 // Proposals are made by people: a run has few of them.

@@ -36,13 +36,7 @@ SELECT ` + replayReading + ` FROM replay WHERE home = $1 AND id = $2`
 
 func (s *Store) replay(ctx context.Context, home id.Home, name string) (event.Replay, error) {
 	found, err := s.queryReplays(ctx, sqlSelectReplay, home, name)
-	if err != nil {
-		return event.Replay{}, err
-	}
-	if len(found) == 0 {
-		return event.Replay{}, errs.ErrReplayNotFound.With("home", home).With("replay", name)
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrReplayNotFound.With("home", home).With("replay", name))
 }
 
 const sqlRunningReplays = `
@@ -63,15 +57,10 @@ func (s *Store) Replays(ctx context.Context, subscription string, limit int) ([]
 
 func (s *Store) queryReplays(ctx context.Context, sql string, args ...any) ([]event.Replay, error) {
 	rows, _ := s.db.Reader().Query(ctx, sql, args...) // the error comes back from the loop
-	var found []event.Replay
 	var r event.Replay
-	_, err := pgx.ForEachRow(rows, []any{
+	found, err := collect(rows, &r, []any{
 		&r.Home, &r.ID, &r.Subscription, &r.First, &r.Last, &r.Position, &r.PerSecond, &r.State, &r.Reason, &r.CreatedAt, &r.ChangedAt,
-	}, func() error {
-		r.CreatedAt, r.ChangedAt = r.CreatedAt.UTC(), r.ChangedAt.UTC()
-		found = append(found, r)
-		return nil
-	})
+	}, func(r *event.Replay) { r.CreatedAt, r.ChangedAt = r.CreatedAt.UTC(), r.ChangedAt.UTC() })
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read replays: %w", err))
 	}

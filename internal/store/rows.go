@@ -95,6 +95,30 @@ func (r *repeated[T]) ScanBytes(b []byte) error {
 	return nil
 }
 
+// collect reads rows of plain values through a variable, and returns a copy of each as tidy left it; nil leaves it as it is.
+func collect[T any](rows pgx.Rows, row *T, into []any, tidy func(*T)) ([]T, error) {
+	var all []T
+	_, err := pgx.ForEachRow(rows, into, func() error {
+		if tidy != nil {
+			tidy(row)
+		}
+		all = append(all, *row)
+		return nil
+	})
+	return all, err
+}
+
+// only returns the one row that was looked for by its key or, where there is none, the error that says so.
+func only[T any](found []T, err, none error) (row T, _ error) {
+	switch {
+	case err != nil:
+		return row, err
+	case len(found) == 0:
+		return row, none
+	}
+	return found[0], nil
+}
+
 // notes scans metadata: a map of its own for each row, nil where there is nothing in it.
 type notes ledger.Metadata
 

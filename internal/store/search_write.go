@@ -93,12 +93,20 @@ DELETE FROM search_transaction WHERE home = $1 AND ledger_id = $2 AND generation
 
 const sqlLedgersOf = `SELECT id FROM ledger WHERE home = $1 ORDER BY id`
 
-// Purge implements search.Store: of one ledger and one table at a time. A generation that serves is not touched.
-func (s *Store) Purge(ctx context.Context, lease event.Lease, generation int64, limit int) (gone bool, err error) {
-	rows, _ := s.db.Reader().Query(ctx, sqlLedgersOf, lease.Home) // the error comes back from the collection
+func (s *Store) ledgersOf(ctx context.Context, home id.Home) ([]id.Ledger, error) {
+	rows, _ := s.db.Reader().Query(ctx, sqlLedgersOf, home) // the error comes back from the collection
 	ledgers, err := pgx.CollectRows(rows, pgx.RowTo[id.Ledger])
 	if err != nil {
-		return false, fmt.Errorf("read the ledgers of %s: %w", lease.Home, err)
+		return nil, fmt.Errorf("read the ledgers of %s: %w", home, err)
+	}
+	return ledgers, nil
+}
+
+// Purge implements search.Store: of one ledger and one table at a time. A generation that serves is not touched.
+func (s *Store) Purge(ctx context.Context, lease event.Lease, generation int64, limit int) (gone bool, err error) {
+	ledgers, err := s.ledgersOf(ctx, lease.Home)
+	if err != nil {
+		return false, err
 	}
 	err = s.db.Write(ctx, func(tx pgx.Tx) error {
 		gone = false

@@ -175,13 +175,11 @@ func (s *Store) ExpiredHolds(ctx context.Context, limit int) ([]ledger.Hold, err
 	for _, home := range homes {
 		rows, _ := s.db.Reader().Query(ctx, sqlExpiredHolds, home, limit) // the error comes back from the loop
 		var h ledger.Hold
-		_, err := pgx.ForEachRow(rows, []any{&h.Ledger, &h.ID}, func() error {
-			expired = append(expired, h)
-			return nil
-		})
+		some, err := collect(rows, &h, []any{&h.Ledger, &h.ID}, nil)
 		if err != nil {
 			return nil, db.Classify(fmt.Errorf("read expired holds of %s: %w", home, err))
 		}
+		expired = append(expired, some...)
 	}
 	return expired, nil
 }

@@ -126,12 +126,8 @@ const sqlHeads = `SELECT home, head FROM relay ORDER BY home`
 // Heads implements event.Stream.
 func (s *Store) Heads(ctx context.Context) ([]event.Head, error) {
 	rows, _ := s.db.Reader().Query(ctx, sqlHeads) // the error comes back from the loop
-	var found []event.Head
 	var h event.Head
-	_, err := pgx.ForEachRow(rows, []any{&h.Home, &h.Position}, func() error {
-		found = append(found, h)
-		return nil
-	})
+	found, err := collect(rows, &h, []any{&h.Home, &h.Position}, nil)
 	batch := &pgx.Batch{}
 	for i := range found {
 		if h := &found[i]; h.Position > 0 {

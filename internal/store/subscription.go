@@ -88,13 +88,7 @@ SELECT ` + subscriptionReading + ` FROM subscription WHERE id = $1`
 // Subscription returns a subscription, deleted or not, or errs.ErrSubscriptionNotFound.
 func (s *Store) Subscription(ctx context.Context, subscription string) (event.Subscription, error) {
 	found, err := s.querySubscriptions(ctx, sqlSelectSubscription, subscription)
-	if err != nil {
-		return event.Subscription{}, err
-	}
-	if len(found) == 0 {
-		return event.Subscription{}, errs.ErrSubscriptionNotFound.With("subscription", subscription)
-	}
-	return found[0], nil
+	return only(found, err, errs.ErrSubscriptionNotFound.With("subscription", subscription))
 }
 
 const sqlSubscribed = `

@@ -56,21 +56,12 @@ func magnitude(a money.Amount) [2]uint64 {
 		return [2]uint64{uint64(n), 0} //nolint:gosec // not negative
 	}
 	var b [16]byte
-	bigOf(a).FillBytes(b[:])
+	a.Big().FillBytes(b[:])
 	return [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[:8])}
-}
-
-// bigOf returns the amount as a number without bounds: the sum of many amounts may need more than 38 digits.
-func bigOf(a money.Amount) *big.Int {
-	if n, fits := a.Int64(); fits {
-		return big.NewInt(n)
-	}
-	n, _ := new(big.Int).SetString(a.String(), 10) // its own decimal digits
-	return n
 }
 
 func plus(sum *big.Int, a money.Amount) {
 	if !a.IsZero() {
-		sum.Add(sum, bigOf(a))
+		sum.Add(sum, a.Big())
 	}
 }
