@@ -82,6 +82,11 @@ func knownTriggers(config provider.Config) error {
 	return nil
 }
 
+// deciders start sagas, and help those that stand still.
+func (p *providers) deciders(svc service) *saga.Operators {
+	return &saga.Operators{Store: svc.Store, Ledger: svc.Ledger, Wake: p.sagas.Wake}
+}
+
 // runners work on the homes whose lease the node has.
 func (p *providers) runners() []relay.Runner {
 	all := []relay.Runner{p.sagas, p.timer}

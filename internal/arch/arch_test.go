@@ -49,7 +49,7 @@ var rules = map[string]rule{
 	"internal/importer": {
 		may: and(domain, "internal/yamltree"), why: "knows the ledger as a Service only, so that it loads through the API",
 	},
-	"internal/rpc": {may: and(domain, "internal/event", "internal/explain", "internal/provider", "internal/recon", "internal/recon/statement", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect",
+	"internal/rpc": {may: and(domain, "internal/event", "internal/explain", "internal/provider", "internal/recon", "internal/recon/statement", "internal/saga", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect",
 		"proto/meridian/payments/v1", "proto/meridian/payments/v1/paymentsv1connect")},
 	"internal/topology": {may: []string{"internal/id", "internal/yamltree"}},
 	"internal/topology/residency": {

@@ -167,6 +167,7 @@ func planned(e db.Engine) map[string]plannedStatement {
 		}},
 		"sqlInsertSagaLine": {sqlInsertSagaLine, writer, "", "", []any{"eu", "brand", [16]byte{1}, 1, "s", false, "e", "", "", "a", "", someTimes[0]}},
 		"sqlSelectSaga":     {sqlSelectSaga, reader, "saga_pkey", "home ledger_id id", []any{"eu", "brand", [16]byte{1}}},
+		"sqlAllSagas":       {sqlAllSagas, reader, "saga_pkey", "home ledger_id", []any{"eu", "brand", [16]byte{1}, 10}},
 		"sqlListSagaLines":  {sqlListSagaLines, reader, "saga_step_pkey", "home ledger_id saga_id number", []any{"eu", "brand", [16]byte{1}, 0, 10}},
 		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{
 			"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
