@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,7 +12,10 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/event"
+	"github.com/meridian-ledger/meridian/internal/ledger"
+	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/payment"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 )
 
 // The types of events name every kind of payment and every state of it, and nothing else.
@@ -130,5 +135,31 @@ func (v *stepView) read(t *testing.T, text string) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), v); err != nil {
 		t.Fatal(err, text)
+	}
+}
+
+// A server sends expire to an authorization whose time is over, as the chart in the binary says.
+func TestServe_ExpiresAuthorizations(t *testing.T) {
+	d := postgres(t)
+	s := serving(t, d.URL)
+	s.furnish(t)
+	payments := rpc.NewPaymentClient(rpc.NewHTTPClient(nil, false), s.URL)
+	o, err := payments.Do(t.Context(), ledger.Command{
+		Kind: ledger.KindStep, Ledger: "brand-eu", Key: "auth", Amount: &ledger.Money{Minor: money.FromInt64(1000), Asset: "EUR"},
+		Step: &ledger.Step{Payment: payment.Deposit, Trigger: "authorize", Player: "p7"},
+	}, false)
+	if err != nil || o.Decided != ledger.Posted {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	if _, err := d.DB.Reader().Exec(t.Context(), `UPDATE payment SET opened_at = opened_at - INTERVAL '8 days'`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := contextUntil(t, func() bool {
+		p, err := payments.Payment(t.Context(), "brand-eu", o.Transaction)
+		return err == nil && p.State == "expired"
+	})
+	defer stop()
+	if <-ctx.Done(); errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		t.Error("after a minute it is not expired")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-ledger/meridian/internal/expiry"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/provider/step"
@@ -17,13 +18,14 @@ import (
 	"github.com/meridian-ledger/meridian/internal/saga"
 )
 
-// providers is what a node does for payment providers: it works on sagas, takes their callbacks, applies those of the homes whose lease it has, and lets operators
-// look after what could not be applied.
+// providers is what a node does for payments besides answering calls: it works on sagas, expires payments whose time is over, takes the callbacks of
+// providers, applies those of the homes whose lease it has, and lets operators look after what could not be applied.
 type providers struct {
 	intake    http.Handler // nil: no provider is configured
 	operators *provider.Operators
 	workers   *provider.Workers // nil: nothing applies callbacks here
 	sagas     *saga.Workers     // of all nodes, also of those that know no provider
+	timer     *expiry.Timer     // likewise
 }
 
 // openProviders reads the file of providers, where there is one. A provider that shows a certificate has the server ask for one.
@@ -32,7 +34,10 @@ func openProviders(file string, svc service, registry prometheus.Registerer, tls
 		l, err := svc.Ledger(ctx, name)
 		return l.Home, err
 	}
-	p := &providers{operators: &provider.Operators{Store: svc.Store, HomeOf: homeOf, Wake: func(id.Home) {}}}
+	p := &providers{
+		operators: &provider.Operators{Store: svc.Store, HomeOf: homeOf, Wake: func(id.Home) {}},
+		timer:     expiry.NewTimer(expiry.Options{Store: svc.Store, Books: svc, After: svc.chart.Expiries(), Metrics: expiry.NewMetrics(registry), Log: log}),
+	}
 	sagas := saga.WorkerOptions{Store: svc.Store, Books: svc, Metrics: saga.NewMetrics(registry), Log: log}
 	if file == "" {
 		p.sagas = saga.NewWorkers(sagas)
@@ -77,10 +82,16 @@ func knownTriggers(config provider.Config) error {
 	return nil
 }
 
+// deciders start sagas, and help those that stand still.
+func (p *providers) deciders(svc service) *saga.Operators {
+	return &saga.Operators{Store: svc.Store, Ledger: svc.Ledger, Wake: p.sagas.Wake}
+}
+
 // runners work on the homes whose lease the node has.
 func (p *providers) runners() []relay.Runner {
-	if p.workers == nil {
-		return []relay.Runner{p.sagas}
+	all := []relay.Runner{p.sagas, p.timer}
+	if p.workers != nil {
+		all = append(all, p.workers)
 	}
-	return []relay.Runner{p.sagas, p.workers}
+	return all
 }

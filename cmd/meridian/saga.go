@@ -16,6 +16,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 	"github.com/meridian-ledger/meridian/internal/provider"
+	"github.com/meridian-ledger/meridian/internal/rpc"
 	"github.com/meridian-ledger/meridian/internal/saga"
 )
 
@@ -24,36 +25,40 @@ func sagaCommand() *cobra.Command {
 		Use:   "saga",
 		Short: "Start payments of several steps, and help those that are stuck",
 		Long: `A saga is a withdrawal through a provider, a deposit with a bonus, or a refund: several steps, each of which is done once or taken back. Servers work
-on sagas; these commands work on the database itself, write down what is to be done, and return at once.`,
+on sagas; these commands write down what is to be done, and return at once. They ask a server, or work on the database itself where --database-url
+names it.`,
 		Example: `  meridian payment saga start withdrawal --ledger brand-eu --key w-1 --player p7 --amount 1000 --asset EUR --provider acme --actor alice
   meridian payment saga stuck --ledger brand-eu`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(
-		startSagaCommand(), stuckSagasCommand(), showSagaCommand(), chooseSagaCommand("retry"),
+		startSagaCommand(), listSagasCommand(), stuckSagasCommand(), showSagaCommand(), chooseSagaCommand("retry"),
 		chooseSagaCommand("compensate"), handOverSagaCommand(), chooseSagaCommand("approve"), chooseSagaCommand("reject"),
 	)
 	return cmd
 }
 
-// sagaFlags are how these commands reach the tables.
+// sagaFlags are how these commands reach sagas: by a server, or by the tables themselves where a database is named.
 type sagaFlags struct {
+	clientFlags
 	url    string
-	ledger string
 	asJSON bool
 }
 
 func (f *sagaFlags) register(cmd *cobra.Command) {
-	databaseFlag(cmd, &f.url)
-	cmd.Flags().StringVar(&f.ledger, "ledger", "", "the set of books")
+	f.clientFlags.register(cmd)
+	cmd.Flags().StringVar(&f.url, "database-url", "", "work on this database itself instead of asking a server")
 	jsonFlag(cmd, &f.asJSON)
 }
 
-// with opens the tables for as long as fn runs.
-func (f *sagaFlags) with(ctx context.Context, fn func(o *saga.Operators, l id.Ledger) error) error {
-	name, err := id.ParseLedger(f.ledger)
+// with has a service for as long as fn runs.
+func (f *sagaFlags) with(ctx context.Context, fn func(s saga.Service, l id.Ledger) error) error {
+	client, name, err := reach(&f.clientFlags, rpc.NewSagaClient)
 	if err != nil {
-		return fmt.Errorf("--ledger: %w", err)
+		return err
+	}
+	if f.url == "" {
+		return fn(client, name)
 	}
 	return withService(ctx, f.url, prometheus.NewRegistry(), func(svc service) error {
 		return fn(&saga.Operators{Store: svc.Store, Ledger: svc.Ledger}, name)
@@ -89,7 +94,7 @@ func startSagaCommand() *cobra.Command {
 					return fmt.Errorf("--parent: %w", err)
 				}
 			}
-			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
+			return f.with(cmd.Context(), func(o saga.Service, l id.Ledger) error {
 				s, there, err := o.Start(cmd.Context(), l, saga.Name(args[0]), id.Key(key), q)
 				if err != nil {
 					return err
@@ -119,27 +124,60 @@ func startSagaCommand() *cobra.Command {
 }
 
 func stuckSagasCommand() *cobra.Command {
-	var f sagaFlags
-	var limit int
-	cmd := &cobra.Command{
+	return sagasCommand(&cobra.Command{
 		Use:     "stuck",
 		Short:   "List the sagas that wait for somebody, with the reason",
 		Long:    "List sagas that are stuck, that wait for approval by somebody else, or whose payment is under review; the oldest first.",
 		Example: "  meridian payment saga stuck --ledger brand-eu",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
-				found, err := o.Standing(cmd.Context(), l, saga.Page{Limit: limit})
-				if err != nil {
-					return err
-				}
-				return printSagas(cmd.OutOrStdout(), found, f.asJSON)
-			})
-		},
+	}, saga.Service.Standing)
+}
+
+func listSagasCommand() *cobra.Command {
+	return sagasCommand(&cobra.Command{
+		Use:     "list",
+		Short:   "List all sagas of a ledger, by id",
+		Long:    "List all sagas of a ledger by id, those that have ended among them; go on with --after and the last one.",
+		Example: "  meridian payment saga list --ledger brand-eu --limit 1000",
+	}, saga.Service.All)
+}
+
+// sagasCommand makes a command that lists sagas.
+func sagasCommand(cmd *cobra.Command, list func(saga.Service, context.Context, id.Ledger, saga.Page) ([]saga.Saga, error)) *cobra.Command {
+	var f sagaFlags
+	var limit int
+	var after string
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return f.with(cmd.Context(), func(o saga.Service, l id.Ledger) error {
+			page, err := pageAfter(cmd.Context(), o, l, after)
+			if err != nil {
+				return err
+			}
+			page.Limit = limit
+			found, err := list(o, cmd.Context(), l, page)
+			if err != nil {
+				return err
+			}
+			return printSagas(cmd.OutOrStdout(), found, f.asJSON)
+		})
 	}
 	f.register(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1000")
+	cmd.Flags().StringVar(&after, "after", "", "only those after this saga")
 	return cmd
+}
+
+// pageAfter is the page behind a saga; the first one where none is named.
+func pageAfter(ctx context.Context, o saga.Service, l id.Ledger, after string) (saga.Page, error) {
+	if after == "" {
+		return saga.Page{}, nil
+	}
+	key, err := id.ParseTransaction(after)
+	if err != nil {
+		return saga.Page{}, fmt.Errorf("--after: %w", err)
+	}
+	last, err := o.Explain(ctx, l, key)
+	return saga.Page{OpenedAt: last.OpenedAt, ID: key}, err
 }
 
 // sagaView is a saga as JSON.
@@ -196,7 +234,7 @@ func showSagaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
+			return f.with(cmd.Context(), func(o saga.Service, l id.Ledger) error {
 				e, err := o.Explain(cmd.Context(), l, key)
 				if err != nil {
 					return err
@@ -266,7 +304,7 @@ func chooseSagaCommand(choice string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
+			return f.with(cmd.Context(), func(o saga.Service, l id.Ledger) error {
 				var s saga.Saga
 				var err error
 				switch ctx := cmd.Context(); choice {
@@ -313,7 +351,7 @@ about. Somebody other than --actor approves or rejects it.`,
 			if !slices.Contains(saga.Choices, saga.Choice(choice)) {
 				return fmt.Errorf("--choice %s: want one of %s", choice, strings.Join(names(saga.Choices), ", "))
 			}
-			return f.with(cmd.Context(), func(o *saga.Operators, l id.Ledger) error {
+			return f.with(cmd.Context(), func(o saga.Service, l id.Ledger) error {
 				s, err := o.Handover(cmd.Context(), l, key, actor, saga.Choice(choice), reason)
 				if err != nil {
 					return err

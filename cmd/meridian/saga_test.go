@@ -97,6 +97,16 @@ func TestSaga_FromTheCommandToTheEnd(t *testing.T) {
 		t.Error(shown)
 	}
 	command(1, "saga", "compensate", key, "--actor", "bob")
+	byServer := serving(t, d.URL).URL
+	if list := ok(t, "payment", "saga", "list", "--server", byServer, "--ledger", "brand"); list != command(0, "saga", "list") || !strings.Contains(list, "completed") {
+		t.Errorf("a server lists\n%s", list)
+	}
+	if shown := ok(t, "payment", "saga", "show", key, "--server", byServer, "--ledger", "brand"); shown != command(0, "saga", "show", key) {
+		t.Errorf("a server says\n%s", shown)
+	}
+	if next := ok(t, "payment", "saga", "list", "--server", byServer, "--ledger", "brand", "--after", key, "--json"); strings.TrimSpace(next) != "[]" {
+		t.Errorf("behind the last: %s", next)
+	}
 	refused(t, meridian(t, "payment", "saga", "hand-over", key, "--ledger", "brand", "--actor", "a", "--choice", "perhaps", "--reason", "r"), "--choice perhaps")
 }
 

@@ -169,7 +169,7 @@ func serve(ctx context.Context, f serveFlags, log *slog.Logger) error {
 	handler := rpc.NewHandler(books, rpc.Options{
 		DefaultLedger: ledger, Homes: where.homes, Ready: svc.ready, Standing: svc.standing, Draining: svc.leaving.begun, Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}), Registerer: registry,
 		Log: log, AllowedOrigins: f.origins, Tracing: spans, Events: streams.operators, Stream: events, Tails: streams.tails, RegionOf: where.regionOf, CDC: streams.cdc, Search: streams.search,
-		Callbacks: providers.intake, Providers: providers.operators, Recon: reconciler, Payments: svc.Store, Explain: explain.NewService(svc.Store),
+		Callbacks: providers.intake, Providers: providers.operators, Recon: reconciler, Payments: svc.Store, Sagas: providers.deciders(svc), Explain: explain.NewService(svc.Store),
 	})
 	sweepCtx, stopSweep := context.WithCancel(context.WithoutCancel(ctx))
 	swept := make(chan struct{})

@@ -30,6 +30,7 @@ type service struct {
 	*store.Store
 	*commit.Committer
 	db      *db.DB
+	chart   *payment.Chart
 	region  string // ours
 	leaving *leaving
 }
@@ -95,7 +96,7 @@ func openService(ctx context.Context, f storeFlags, region string, registry prom
 		Lifecycle: chart.Lifecycle(),
 	})
 	registry.MustRegister(databaseMetrics{d})
-	return service{Store: s, Committer: c, db: d, region: region, leaving: &leaving{begun: make(chan struct{})}}, nil
+	return service{Store: s, Committer: c, db: d, chart: chart, region: region, leaving: &leaving{begun: make(chan struct{})}}, nil
 }
 
 // withService opens a service on the tables for as long as fn runs, with as many connections as one command needs.

@@ -49,7 +49,7 @@ var rules = map[string]rule{
 	"internal/importer": {
 		may: and(domain, "internal/yamltree"), why: "knows the ledger as a Service only, so that it loads through the API",
 	},
-	"internal/rpc": {may: and(domain, "internal/event", "internal/explain", "internal/provider", "internal/recon", "internal/recon/statement", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect",
+	"internal/rpc": {may: and(domain, "internal/event", "internal/explain", "internal/provider", "internal/recon", "internal/recon/statement", "internal/saga", "internal/search", "proto/meridian/ledger/v1", "proto/meridian/ledger/v1/ledgerv1connect",
 		"proto/meridian/payments/v1", "proto/meridian/payments/v1/paymentsv1connect")},
 	"internal/topology": {may: []string{"internal/id", "internal/yamltree"}},
 	"internal/topology/residency": {
@@ -67,7 +67,7 @@ var rules = map[string]rule{
 		may: []string{"docs/events"}, why: "judges events by what is published about them, not by the types that make them",
 	},
 	"internal/search":     {may: and(domain, "internal/event"), why: "declares the port to the tables itself, like relay"},
-	"internal/store":      {may: and(domain, "internal/db", "internal/event", "internal/explain", "internal/payment", "internal/provider", "internal/recon", "internal/saga", "internal/search"), why: "keeps the rows of the search model, of payments, of callbacks, of reconciliation and of sagas in their own terms"},
+	"internal/store":      {may: and(domain, "internal/db", "internal/event", "internal/expiry", "internal/explain", "internal/payment", "internal/provider", "internal/recon", "internal/saga", "internal/search"), why: "keeps the rows of the search model, of payments, of callbacks, of reconciliation and of sagas in their own terms"},
 	"internal/feed":       {may: and(domain, "internal/db", "internal/event"), why: "shares db with store"},
 	"internal/relay":      {may: and(domain, "internal/attempt", "internal/event", "internal/feed", "internal/relay/sink"), why: "takes any feed.Source, and any sink"},
 	"internal/relay/sink": {may: and(domain, "internal/event")},
@@ -79,6 +79,10 @@ var rules = map[string]rule{
 	"internal/saga": {
 		may: and(domain, "internal/attempt", "internal/event", "internal/payment", "internal/provider", "internal/worker"),
 		why: "flows are of payments and of orders to providers; declares the port to the tables itself; works under the lease of a relay",
+	},
+	"internal/expiry": {
+		may: and(domain, "internal/attempt", "internal/event", "internal/payment", "internal/worker"),
+		why: "sends a trigger of payments; declares the port to the tables itself; works under the lease of a relay",
 	},
 	"internal/provider/simulate": {may: and(domain, "internal/provider"), why: "a provider signs what package provider verifies"},
 	"internal/recon":             {may: and(domain, "internal/yamltree"), why: "declares the port to the tables itself, like search; reads rules of people"},

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
@@ -39,6 +40,7 @@ type role struct {
 // book is what a chart says of one kind.
 type book struct {
 	lead       Role
+	expires    time.Duration // from the first step until expire is sent; 0: it is not
 	parameters map[string]int64
 	shares     []share
 	postings   map[string][]line
@@ -88,6 +90,17 @@ func (c *Chart) RolesOf(k Kind) []Role {
 		}
 	}
 	return slices.Sorted(maps.Keys(set))
+}
+
+// Expiries returns how long after its first step a payment is sent expire, of the kinds of which the chart says so.
+func (c *Chart) Expiries() map[Kind]time.Duration {
+	all := map[Kind]time.Duration{}
+	for kind, b := range c.kinds {
+		if b.expires > 0 {
+			all[kind] = b.expires
+		}
+	}
+	return all
 }
 
 // roles names the accounts of a new payment, from what its command says.

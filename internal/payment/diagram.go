@@ -76,6 +76,9 @@ func (c *Chart) Document(t Table) string {
 		}
 		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s | %s |\n", strings.Join(from, ", "), r.On, r.Takes, to, gates(r.Gates), gates(r.Pauses), posts)
 	}
+	if after := c.kinds[t.Kind].expires; after > 0 {
+		fmt.Fprintf(&b, "\n`%s` is sent by a server %d hours after the first step: `expires_after` in the chart.\n", Expire, int(after.Hours()))
+	}
 	b.WriteString("\n## Postings\n\n| posting | debit | credit | amount |\n|---|---|---|---|\n")
 	for _, name := range t.postings() {
 		for _, l := range c.kinds[t.Kind].postings[name] {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -145,11 +146,14 @@ func (r reader) role(n ast.Node, name string) role {
 }
 
 func (r reader) book(n ast.Node, t Table) book {
-	f, ok := r.Fields(n, string(t.Kind), []string{"lead", "postings"}, []string{"parameters", "shares"})
+	f, ok := r.Fields(n, string(t.Kind), []string{"lead", "postings"}, []string{"parameters", "shares", "expires_after"})
 	if !ok {
 		return book{}
 	}
 	b := book{lead: r.known(f["lead"], "lead"), parameters: r.parameters(f["parameters"], n, t), postings: map[string][]line{}}
+	if after := f["expires_after"]; after != nil {
+		b.expires = r.expiry(after, t)
+	}
 	if shares := f["shares"]; shares != nil {
 		for _, item := range r.List(shares, "shares") {
 			b.shares = append(b.shares, r.share(item, b.shares, t))
@@ -178,6 +182,20 @@ func (r reader) book(n ast.Node, t Table) book {
 		}
 	}
 	return b
+}
+
+// expiry reads how long payments of a kind live in the states that expire leads out of.
+func (r reader) expiry(n ast.Node, t Table) time.Duration {
+	const most = 5 * 366 * 24 * time.Hour
+	text, _ := yamltree.Text(n)
+	d, err := time.ParseDuration(text)
+	switch {
+	case !slices.Contains(t.Triggers(), Expire):
+		r.Complain(n, "no rule of %s is on %s; leave expires_after out", t.Kind, Expire)
+	case err != nil || d < time.Minute || d > most:
+		r.Complain(n, "expires_after is %s; write a time of 1m to %s, such as 168h for a week", yamltree.Describe(n), most)
+	}
+	return d
 }
 
 // postings lists what the rules of a table post, each once.

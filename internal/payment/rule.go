@@ -32,6 +32,9 @@ const (
 	Adjustment Kind = "adjustment"
 )
 
+// Expire is what a timer sends to payments whose time is over.
+const Expire Trigger = "expire"
+
 // New is the state of a payment that is not there yet.
 const New State = ""
 

@@ -45,7 +45,7 @@ func cut[T any](rows []T, size int, name func(T) string) ([]T, string) {
 		return rows, ""
 	}
 	rows = rows[:size]
-	return rows, base64.RawURLEncoding.EncodeToString([]byte(name(rows[size-1])))
+	return rows, nameToken(name(rows[size-1]))
 }
 
 // cursor is a place in a statement: the lines before or after a sequence.

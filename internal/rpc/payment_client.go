@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/base64"
 
 	"connectrpc.com/connect"
 
@@ -124,7 +123,7 @@ func (c *PaymentClient) PaymentSteps(ctx context.Context, name id.Ledger, paymen
 func (c *PaymentClient) list(ctx context.Context, m *paymentsv1.ListPaymentsRequest, page ledger.PaymentPage) ([]ledger.Payment, error) {
 	m.PageSize = pageOf(page.Limit)
 	if !page.At.IsZero() {
-		m.PageToken = base64.RawURLEncoding.EncodeToString([]byte(placeToken(page.At, page.ID)))
+		m.PageToken = nameToken(placeToken(page.At, page.ID))
 	}
 	found, err := call(ctx, c.payments.ListPayments, m)
 	if err != nil {

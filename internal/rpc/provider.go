@@ -90,7 +90,7 @@ func (h providers) ListCallbacks(ctx context.Context, r *connect.Request[payment
 	}
 	out := &paymentsv1.ListCallbacksResponse{Callbacks: renderAll(found, renderCallback)}
 	if len(found) == page.Limit {
-		out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(found[len(found)-1].ID))
+		out.NextPageToken = nameToken(found[len(found)-1].ID)
 	}
 	return connect.NewResponse(out), nil
 }
@@ -188,7 +188,7 @@ func (c *ProviderClient) List(ctx context.Context, page provider.Page) ([]provid
 		Ledger: string(page.Ledger), Provider: string(page.Provider), State: callbackStates[page.State], PageSize: pageOf(page.Limit),
 	}
 	if page.After != "" {
-		request.PageToken = base64.RawURLEncoding.EncodeToString([]byte(page.After))
+		request.PageToken = nameToken(page.After)
 	}
 	m, err := call(ctx, c.providers.ListCallbacks, request)
 	if err != nil {

@@ -32,6 +32,11 @@ func readAll[M, T any](all []M, read func(M) (T, error)) ([]T, error) {
 
 func pageOf(limit int) int32 { return int32(min(limit, maxPage)) } //nolint:gosec // bounded
 
+func readMoney(m *ledgerv1.Amount) (ledger.Money, error) {
+	minor, err := money.Parse(m.GetMinorUnits())
+	return ledger.Money{Minor: minor, Asset: money.Code(m.GetCurrency())}, err
+}
+
 func nameToken(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
 
 func at(t *timestamppb.Timestamp) time.Time {

@@ -27,6 +27,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/provider"
 	"github.com/meridian-ledger/meridian/internal/recon"
+	"github.com/meridian-ledger/meridian/internal/saga"
 	"github.com/meridian-ledger/meridian/internal/search"
 	"github.com/meridian-ledger/meridian/proto/meridian/ledger/v1/ledgerv1connect"
 	"github.com/meridian-ledger/meridian/proto/meridian/payments/v1/paymentsv1connect"
@@ -40,6 +41,7 @@ type Options struct {
 	Recon          *recon.Service              // answers ReconService; nil: that is unimplemented
 	Explain        *explain.Service            // answers ExplainService; nil: that is unimplemented
 	Payments       ledger.Payments             // what PaymentService reads; nil: that is unimplemented
+	Sagas          saga.Service                // answers SagaService; nil: that is unimplemented
 	Ready          func(context.Context) error // why this node should get no traffic, or nil
 	Standing       func() map[string]any       // what /readyz says besides; everybody can read it; nil: nothing
 	Draining       <-chan struct{}             // closed when the node begins to leave: all streams end then, with errs.ErrDraining
@@ -85,6 +87,7 @@ func NewHandler(svc ledger.Service, o Options) http.Handler {
 	mux.Handle(ledgerv1connect.NewWalletServiceHandler(wallet{h}, common...))
 	mux.Handle(paymentsv1connect.NewReconServiceHandler(newReconciler(h, o), common...))
 	mux.Handle(paymentsv1connect.NewPaymentServiceHandler(newPayments(h, o), common...))
+	mux.Handle(paymentsv1connect.NewSagaServiceHandler(newSagas(h, o), common...))
 	path, eventService := ledgerv1connect.NewEventServiceHandler(newEvents(svc, o), common...)
 	mux.Handle(path, interruptible(eventService))
 	mux.Handle(paymentsv1connect.NewProviderServiceHandler(newProviders(o), common...))
@@ -124,7 +127,7 @@ func services() []string {
 		ledgerv1connect.LedgerServiceName, ledgerv1connect.TransactionServiceName, ledgerv1connect.QueryServiceName,
 		ledgerv1connect.WalletServiceName, ledgerv1connect.EventServiceName, paymentsv1connect.ProviderServiceName, paymentsv1connect.ReconServiceName,
 		paymentsv1connect.ExplainServiceName,
-		paymentsv1connect.PaymentServiceName,
+		paymentsv1connect.PaymentServiceName, paymentsv1connect.SagaServiceName,
 	}
 }
 

@@ -1,9 +1,11 @@
 package saga_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -128,6 +130,15 @@ func (m *memory) StandingSagas(_ context.Context, _ id.Home, _ id.Ledger, _ saga
 		}
 	}
 	return all, nil
+}
+
+func (m *memory) AllSagas(_ context.Context, _ id.Home, _ id.Ledger, page saga.Page) ([]saga.Saga, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := slices.Collect(maps.Values(m.rows))
+	slices.SortFunc(all, func(a, b saga.Saga) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	all = slices.DeleteFunc(all, func(s saga.Saga) bool { return bytes.Compare(s.ID[:], page.ID[:]) <= 0 })
+	return all[:min(len(all), page.Limit)], nil
 }
 
 // ledgerInMemory are books with all payments loaded.

@@ -15,14 +15,41 @@ import (
 	"github.com/meridian-ledger/meridian/internal/provider"
 )
 
-// Operators start sagas and decide about those that stand still. It needs no lease: what it writes down, workers take up. It is safe for concurrent
-// use; errors are *errs.Error: errs.ErrContended where somebody changed the saga at the same moment, so that one has to look again.
+// Service starts sagas and decides about those that stand still. Package rpc has it on the other side of the wire as well. It is safe for concurrent
+// use; errors are *errs.Error: ErrNotFound, ErrState where the saga is not where this can be done, and errs.ErrContended where somebody changed it at
+// the same moment, so that one has to look again.
+type Service interface {
+	// Start starts a saga. The same request under the same key is the saga that is there already, wherever it stands; another request is
+	// errs.ErrIdempotencyMismatch.
+	Start(ctx context.Context, name id.Ledger, flow Name, key id.Key, q Request) (s Saga, there bool, err error)
+	// Standing lists the sagas of a ledger that wait for somebody, the oldest first.
+	Standing(ctx context.Context, name id.Ledger, page Page) ([]Saga, error)
+	// All lists the sagas of a ledger by id.
+	All(ctx context.Context, name id.Ledger, page Page) ([]Saga, error)
+	// Explain tells everything of a saga.
+	Explain(ctx context.Context, name id.Ledger, key id.Transaction) (Explanation, error)
+	// Retry lets a stuck saga try its step again, with as much time and as many attempts as the first time.
+	Retry(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error)
+	// Compensate lets a saga take back what it did.
+	Compensate(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error)
+	// Handover proposes how a stuck saga is to go on; somebody other than actor has to approve it. What the provider did in place of the provider's
+	// own word, SayDone and SayFailed, can be said in no other way.
+	Handover(ctx context.Context, name id.Ledger, key id.Transaction, actor string, c Choice, reason string) (Saga, error)
+	// Approve lets a saga go on as somebody else proposed. Whoever proposed it is refused with ErrFourEyes.
+	Approve(ctx context.Context, name id.Ledger, key id.Transaction, actor string) (Saga, error)
+	// Reject refuses what somebody else proposed: the saga is stuck again, or takes back what it did where the request itself was not approved.
+	Reject(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error)
+}
+
+// Operators is the Service of a node. It needs no lease: what it writes down, workers take up.
 type Operators struct {
 	Store  OperatorStore
 	Ledger func(context.Context, id.Ledger) (ledger.Ledger, error)
 	Now    func() time.Time // nil: time.Now
 	Wake   func(id.Home)    // hears of what is to do; may be nil
 }
+
+var _ Service = (*Operators)(nil)
 
 // Explanation is all that there is to say of a saga.
 type Explanation struct {
@@ -41,6 +68,9 @@ type Explained struct {
 	Deadline time.Time // of the step that it is at
 }
 
+// MaxPage bounds a list.
+const MaxPage = 1000
+
 const maxLines = 10_000
 
 func (o *Operators) now() time.Time {
@@ -50,8 +80,7 @@ func (o *Operators) now() time.Time {
 	return micros(time.Now())
 }
 
-// Start starts a saga. The same request under the same key is the saga that is there already, wherever it stands; another request is
-// errs.ErrIdempotencyMismatch.
+// Start implements Service.
 func (o *Operators) Start(ctx context.Context, name id.Ledger, flow Name, key id.Key, q Request) (s Saga, there bool, err error) {
 	l, err := o.Ledger(ctx, name)
 	if err != nil {
@@ -84,20 +113,30 @@ func (o *Operators) wake(home id.Home) {
 	}
 }
 
-// Standing lists the sagas of a ledger that wait for somebody, the oldest first.
+// Standing implements Service.
 func (o *Operators) Standing(ctx context.Context, name id.Ledger, page Page) ([]Saga, error) {
-	const most = 1000
-	if page.Limit < 1 || page.Limit > most {
-		return nil, errs.Invalid("limit", "a page has 1 to 1000 sagas")
+	return o.list(ctx, name, page, o.Store.StandingSagas)
+}
+
+// All implements Service.
+func (o *Operators) All(ctx context.Context, name id.Ledger, page Page) ([]Saga, error) {
+	return o.list(ctx, name, page, o.Store.AllSagas)
+}
+
+func (o *Operators) list(
+	ctx context.Context, name id.Ledger, page Page, read func(context.Context, id.Home, id.Ledger, Page) ([]Saga, error),
+) ([]Saga, error) {
+	if page.Limit < 1 || page.Limit > MaxPage {
+		return nil, errs.Invalid("limit", fmt.Sprintf("a page has 1 to %d sagas", MaxPage))
 	}
 	l, err := o.Ledger(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return o.Store.StandingSagas(ctx, l.Home, name, page)
+	return read(ctx, l.Home, name, page)
 }
 
-// Explain tells everything of a saga, or ErrNotFound.
+// Explain implements Service.
 func (o *Operators) Explain(ctx context.Context, name id.Ledger, key id.Transaction) (Explanation, error) {
 	s, err := o.find(ctx, name, key)
 	if err != nil {
@@ -184,12 +223,12 @@ func can(s Saga) []Choice {
 	return choices
 }
 
-// Retry lets a stuck saga try its step again, with as much time and as many attempts as the first time.
+// Retry implements Service.
 func (o *Operators) Retry(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error) {
 	return o.choose(ctx, name, key, Proposal{Choice: Retry, Actor: actor, Reason: reason})
 }
 
-// Compensate lets a saga take back what it did.
+// Compensate implements Service.
 func (o *Operators) Compensate(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error) {
 	return o.choose(ctx, name, key, Proposal{Choice: Compensate, Actor: actor, Reason: reason})
 }
@@ -226,8 +265,7 @@ func (s *Saga) follow(c Choice, now time.Time) {
 	s.Cause, s.Detail = "", ""
 }
 
-// Handover proposes how a stuck saga is to go on; somebody other than actor has to approve it. What the provider did in place of the provider's own
-// word, SayDone and SayFailed, can be said in no other way.
+// Handover implements Service.
 func (o *Operators) Handover(ctx context.Context, name id.Ledger, key id.Transaction, actor string, c Choice, reason string) (Saga, error) {
 	return o.change(ctx, name, key, actor, reason, func(s *Saga, line *Line) error {
 		switch {
@@ -245,7 +283,7 @@ func (o *Operators) Handover(ctx context.Context, name id.Ledger, key id.Transac
 	})
 }
 
-// Approve lets a saga go on as somebody else proposed. Whoever proposed it is refused with ErrFourEyes.
+// Approve implements Service.
 func (o *Operators) Approve(ctx context.Context, name id.Ledger, key id.Transaction, actor string) (Saga, error) {
 	return o.judge(ctx, name, key, actor, "", func(s *Saga, p Proposal, line *Line) {
 		line.Event = "approved"
@@ -256,7 +294,7 @@ func (o *Operators) Approve(ctx context.Context, name id.Ledger, key id.Transact
 	})
 }
 
-// Reject refuses what somebody else proposed: the saga is stuck again, or takes back what it did where the request itself was not approved.
+// Reject implements Service.
 func (o *Operators) Reject(ctx context.Context, name id.Ledger, key id.Transaction, actor, reason string) (Saga, error) {
 	return o.judge(ctx, name, key, actor, reason, func(s *Saga, p Proposal, line *Line) {
 		line.Event = "rejected"

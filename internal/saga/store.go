@@ -30,11 +30,13 @@ type OperatorStore interface {
 	SagaLines(ctx context.Context, home id.Home, ledger id.Ledger, key id.Transaction, after int64, limit int) ([]Line, error)
 	// StandingSagas returns sagas that wait for somebody, the oldest first, strictly after the given one.
 	StandingSagas(ctx context.Context, home id.Home, ledger id.Ledger, page Page) ([]Saga, error)
+	// AllSagas returns sagas by id, strictly after the one of the page.
+	AllSagas(ctx context.Context, home id.Home, ledger id.Ledger, page Page) ([]Saga, error)
 	// ChangeSaga is AdvanceSaga for people: it needs no lease. What a worker is doing at the same time is not written then.
 	ChangeSaga(ctx context.Context, s Saga, line Line) error
 }
 
-// Page is where a list goes on. The zero value with a limit begins with the oldest.
+// Page is where a list goes on, with the last saga of the page before. The zero value with a limit begins with the first.
 type Page struct {
 	OpenedAt time.Time
 	ID       id.Transaction

@@ -114,6 +114,12 @@ func TestStore_KeepsSagasAndTheirHistory(t *testing.T) {
 		if next, err := w.ops.Standing(t.Context(), brand.ID, saga.Page{OpenedAt: s.OpenedAt, ID: s.ID, Limit: 10}); err != nil || len(next) != 0 {
 			t.Errorf("behind the last: %+v, %v", next, err)
 		}
+		if all, err := w.ops.All(t.Context(), brand.ID, saga.Page{Limit: 10}); err != nil || len(all) != 1 || all[0].ID != s.ID {
+			t.Errorf("%+v, %v", all, err)
+		}
+		if next, err := w.ops.All(t.Context(), brand.ID, saga.Page{ID: s.ID, Limit: 10}); err != nil || len(next) != 0 {
+			t.Errorf("behind the last: %+v, %v", next, err)
+		}
 		if _, err := w.ops.Approve(t.Context(), brand.ID, s.ID, "ALICE"); !errors.Is(err, saga.ErrFourEyes) {
 			t.Errorf("she approves herself: %v", err)
 		}

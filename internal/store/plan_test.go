@@ -21,6 +21,7 @@ import (
 
 	"github.com/meridian-ledger/meridian/internal/db"
 	"github.com/meridian-ledger/meridian/internal/db/dbtest"
+	"github.com/meridian-ledger/meridian/internal/payment"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -110,6 +111,7 @@ func planned(e db.Engine) map[string]plannedStatement {
 		"sqlTallyPayments":         {sqlTallyPayments, reader, "payment_standing", "state home ledger_id kind", []any{"eu", "brand", "bet", "accepted"}},
 		"sqlPaymentsByReference":   {sqlPaymentsByReference, reader, "payment_reference", "home ledger_id provider_reference provider", []any{"eu", "brand", "psp", "r", 10}},
 		"sqlListSteps":             {sqlListSteps, reader, "payment_step_pkey", "home ledger_id payment_id number", []any{"eu", "brand", someIDs[0], 0, 10}},
+		"sqlExpiringPayments":      {sqlExpiringPayments, reader, "payment_expiry", "home kind", []any{"eu", "deposit", someTimes[0], someTimes[0], [16]byte{}, 10}},
 
 		"sqlLookupAppended": {sqlLookupAppended, reader, "stream_transaction", "home ledger_id transaction_id", ids},
 		"sqlAppend":         {sqlAppend, writer, "stream_pkey", "home position", []any{"eu", 1, someTexts, someIDs, "x"}},
@@ -173,6 +175,7 @@ func planned(e db.Engine) map[string]plannedStatement {
 		}},
 		"sqlInsertSagaLine": {sqlInsertSagaLine, writer, "", "", []any{"eu", "brand", [16]byte{1}, 1, "s", false, "e", "", "", "a", "", someTimes[0]}},
 		"sqlSelectSaga":     {sqlSelectSaga, reader, "saga_pkey", "home ledger_id id", []any{"eu", "brand", [16]byte{1}}},
+		"sqlAllSagas":       {sqlAllSagas, reader, "saga_pkey", "home ledger_id", []any{"eu", "brand", [16]byte{1}, 10}},
 		"sqlListSagaLines":  {sqlListSagaLines, reader, "saga_step_pkey", "home ledger_id saga_id number", []any{"eu", "brand", [16]byte{1}, 0, 10}},
 		"sqlPutDeliveries": {sqlPutDeliveries, writer, "", "", []any{
 			"eu", "s", someNumbers, someTexts, someIDs, someTexts, someTexts, someNumbers, someTimes,
@@ -403,4 +406,31 @@ func inCondition(condition, index string, columns []string, form string) string 
 		}
 	}
 	return ""
+}
+
+// The timer of expiries finds payments in the states that its trigger leads out of, as the tables of payments have them, by an index of just these.
+func TestExpiringPayments_AreInTheStatesOfTheTables(t *testing.T) {
+	var want []string
+	for _, table := range payment.Tables {
+		for _, r := range table.Rules {
+			for _, from := range r.From {
+				if r.On == payment.Expire && !slices.Contains(want, string(from)) {
+					want = append(want, string(from))
+				}
+			}
+		}
+	}
+	slices.Sort(want)
+	migration, err := os.ReadFile("../../schema/migrations/00009_expiry.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, sql := range map[string]string{"the statement": sqlExpiringPayments, "the index": string(migration)} {
+		_, list, _ := strings.Cut(sql, "state IN (")
+		list, _, _ = strings.Cut(list, ")")
+		states := strings.Split(strings.ReplaceAll(list, "'", ""), ", ")
+		if slices.Sort(states); !slices.Equal(states, want) {
+			t.Errorf("%s has %v, and the tables %v", name, states, want)
+		}
+	}
 }

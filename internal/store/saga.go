@@ -200,3 +200,17 @@ func (s *Store) StandingSagas(ctx context.Context, home id.Home, ledger id.Ledge
 	}
 	return found, nil
 }
+
+const sqlAllSagas = `
+SELECT ` + sagaColumns + `
+FROM saga WHERE home = $1 AND ledger_id = $2 AND id > $3
+ORDER BY id LIMIT $4`
+
+// AllSagas implements saga.OperatorStore.
+func (s *Store) AllSagas(ctx context.Context, home id.Home, ledger id.Ledger, page saga.Page) ([]saga.Saga, error) {
+	found, err := s.querySagas(ctx, sqlAllSagas, home, ledger, [16]byte(page.ID), page.Limit)
+	if err != nil {
+		return nil, db.Classify(fmt.Errorf("list the sagas of %s: %w", ledger, err))
+	}
+	return found, nil
+}

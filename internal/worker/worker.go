@@ -48,7 +48,7 @@ type Loop struct {
 	Poll  time.Duration               // how often to look for what nobody told of
 	Tally time.Duration               // how often to count
 	Probe attempt.Backoff             // between turns while nothing goes through
-	Count func(context.Context) error // counts what there is, for metrics
+	Count func(context.Context) error // counts what there is, for metrics; nil: nobody counts
 	Turn  func(context.Context) (Turned, error)
 	Down  func(cause string) // hears when nothing goes through, once until something does; nil where turns never say so
 }
@@ -63,7 +63,7 @@ type Turned struct {
 func (l Loop) Run(ctx context.Context, what string, home id.Home, wakes *Wakes) error {
 	wake, downs, tallied := wakes.of(home), 0, time.Time{}
 	for ctx.Err() == nil {
-		if time.Since(tallied) >= l.Tally {
+		if l.Count != nil && time.Since(tallied) >= l.Tally {
 			if err := l.Count(ctx); err != nil {
 				return unlessEnded(ctx, fmt.Errorf("count the %s of %s: %w", what, home, err))
 			}
