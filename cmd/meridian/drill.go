@@ -136,7 +136,13 @@ func drillShowCommand() *cobra.Command {
 			fmt.Fprintf(w, "%s: %s\n\n%s\n\n", s.Name, s.Title, s.Why)
 			l := s.Load
 			fmt.Fprintf(w, "  engines   %s\n  topology  %s, %d database nodes and %d servers in each region\n", strings.Join(s.Engines, ", "), s.Topology, s.Databases, s.Servers)
-			fmt.Fprintf(w, "  load      %d clients in each region, %d accounts in each ledger, %s\n\n", l.Clients, l.Accounts, l.Duration)
+			fmt.Fprintf(w, "  load      %d clients in each region, %d accounts in each ledger, %s\n", l.Clients, l.Accounts, l.Duration)
+			for _, engine := range s.Engines {
+				if deposits, withdrawals := s.Paying.Deposits[engine], s.Paying.Withdrawals[engine]; deposits+withdrawals > 0 {
+					fmt.Fprintf(w, "  payments  %d deposits and %d withdrawals in each home (%s)\n", deposits, withdrawals, engine)
+				}
+			}
+			fmt.Fprintln(w)
 			for _, step := range lineOf(s).Steps {
 				fmt.Fprintf(w, "  %s\n", step)
 			}
@@ -152,6 +158,11 @@ func drillShowCommand() *cobra.Command {
 					if within, found := r.Within[engine]; found {
 						fmt.Fprintf(w, "  99 %% of requests succeed again within %s %s %s, %s (%s)\n", within, moment, r.Step, where, engine)
 					}
+				}
+			}
+			for _, engine := range s.Engines {
+				if within, found := s.Paying.Within[engine]; found {
+					fmt.Fprintf(w, "  every payment has ended within %s (%s)\n", within, engine)
 				}
 			}
 			return nil

@@ -35,9 +35,12 @@ title: A short drill
 why: It is small enough for a test.
 topology: laptop
 sink: true
+payments: {deposits: 14, conflicts: true, withdrawals: 5}
 load: {clients: 2, accounts: 20, hot: 2, duration: 8s, think: 20ms, attempt: 2s, reads: 30%, storm: 1}
 timeline:
+  - {at: 1s, do: provider_silent, for: 1s}
   - {at: 2s, do: kill, on: server/europe-west1, for: 2s}
+  - {at: 2.5s, do: callbacks, copies: 3}
   - {at: 5s, do: reset, from: server/us-east1, to: database/*}
 `
 
@@ -82,7 +85,10 @@ func TestDrill_ProvesTheBooksAndLeavesEvidence(t *testing.T) {
 			if r.code != 0 || !report.Passed {
 				t.Fatalf("exit code %d; %+v\n%s", r.code, report.Verdicts, r.stderr)
 			}
-			for _, checker := range []string{"lost_write", "double_effect", "wrong_answer", "stale_read", "linearizable", "events", "sink", "verify", "faults"} {
+			for _, checker := range []string{
+				"lost_write", "double_effect", "wrong_answer", "stale_read", "linearizable", "events", "sink", "verify", "faults",
+				"callbacks_answered", "callbacks_once", "callbacks_applied", "payments_once", "payments_forward", "provider_record", "payments_sums", "payments_ended",
+			} {
 				if v := checkedBy(t, report, checker); v.Status != evidence.Passed || v.Looked == 0 {
 					t.Errorf("%s: %s, looked at %d: %q", checker, v.Status, v.Looked, v.Detail)
 				}
@@ -90,7 +96,7 @@ func TestDrill_ProvesTheBooksAndLeavesEvidence(t *testing.T) {
 			if report.Totals.FailedRequests == 0 || report.Totals.Replays == 0 || report.Totals.Acknowledged == 0 {
 				t.Errorf("the faults hit nothing: %+v", report.Totals)
 			}
-			if len(report.Recovery) != 9 || len(report.Phases) != 9 { // kill, its end and reset; before, during and after: in three regions
+			if len(report.Recovery) != 18 || len(report.Phases) != 9 { // the provider and its end, kill and its end, callbacks and reset; before, during and after: in three regions
 				t.Errorf("%d recoveries and %d phases", len(report.Recovery), len(report.Phases))
 			}
 			if report.Environment.Engine == "" || len(report.Environment.Regions) != 3 || len(report.Series) != 3 || !strings.Contains(report.Command, "--seed 1") {
@@ -166,6 +172,12 @@ func TestDrill_TellsWhatThereIs(t *testing.T) {
 	}
 	out = ok(t, "drill", "show", "region_loss")
 	for _, want := range []string{"8s: kill -9 region us-east1, for 28s", "99 % of requests succeed again within 11s", "(cockroachdb)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+	out = ok(t, "drill", "show", "callback_storm")
+	for _, want := range []string{"payments  400 deposits and 0 withdrawals in each home (postgresql)", "5s: the provider posts its callbacks", "every payment has ended within 40s"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}

@@ -25,6 +25,9 @@ const (
 	FaultCutCommits     Fault = "cut_commits"     // connections are cut in the middle of COMMIT, before or after the database got it
 	FaultMove           Fault = "move"            // what clients call a server stands at another address: the old one is gone
 	FaultSinkOutage     Fault = "sink_outage"     // the drill's webhook receiver answers nothing
+	FaultCallbacks      Fault = "callbacks"       // the drill's payment provider posts what it has to tell, all at once
+	FaultProviderSilent Fault = "provider_silent" // it takes orders and questions, and answers none; every other order has its effect
+	FaultProviderErrors Fault = "provider_errors" // it answers 500; every other order has its effect
 	FaultDiskFull       Fault = "disk_full"
 	FaultSlowDisk       Fault = "slow_disk"
 	FaultClockJump      Fault = "clock_jump"
@@ -40,6 +43,7 @@ type rule struct {
 	undone  bool     // for: … undoes it
 	params  []string // required
 	also    []string // optional
+	pays    bool     // it is the provider's: payments: …
 	roles   []Role   // that may be named; nil: all
 	say     func(Step) string
 }
@@ -85,8 +89,16 @@ var rules = map[Fault]rule{
 	FaultCutCommits: {members: true, undone: true, params: []string{"share"}, roles: []Role{RoleServer}, say: func(s Step) string {
 		return fmt.Sprintf("cut %.3g %% of the commits of %s", 100*s.Params.Share, sayPlaces(s.On))
 	}},
-	FaultMove:           {members: true, roles: []Role{RoleServer}, say: on("move to another address")},
-	FaultSinkOutage:     {undone: true, say: func(Step) string { return "the webhook receiver is gone" }},
+	FaultMove:       {members: true, roles: []Role{RoleServer}, say: on("move to another address")},
+	FaultSinkOutage: {undone: true, say: func(Step) string { return "the webhook receiver is gone" }},
+	FaultCallbacks: {pays: true, also: []string{"copies"}, say: func(s Step) string {
+		if s.Params.Copies > 1 {
+			return fmt.Sprintf("the provider posts its callbacks, each %d times at once", s.Params.Copies)
+		}
+		return "the provider posts its callbacks, all at once"
+	}},
+	FaultProviderSilent: {pays: true, undone: true, say: func(Step) string { return "the provider answers nothing" }},
+	FaultProviderErrors: {pays: true, undone: true, say: func(Step) string { return "the provider answers 500" }},
 	FaultDiskFull:       {members: true, undone: true, roles: databases, say: on("fill the disk of")},
 	FaultSlowDisk:       {members: true, undone: true, roles: databases, say: on("slow the disk of")},
 	FaultClockJump:      {members: true, undone: true, params: []string{"by"}, roles: databases, say: func(s Step) string { return on("move the clock by " + signed(s.Params.By) + " of")(s) }},

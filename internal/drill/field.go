@@ -42,6 +42,8 @@ type Field interface {
 	Verify(ctx context.Context) (verify.Report, error)
 	// Sink is what consumes by a subscription, where the story asks for one; else nil.
 	Sink() *sim.Witness
+	// Payments are what is paid beside the load, where the story asks for it and the field can; else nil.
+	Payments() *Payments
 	// Close lets go of all, and stops what the field started. keep leaves logs behind and returns where.
 	Close(keep bool) (logs string, err error)
 }

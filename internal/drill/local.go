@@ -44,6 +44,8 @@ type Local struct {
 	engine  string
 	version string
 	sink    *receiver
+	psp     *psp
+	pays    *Payments
 	books   *db.DB
 	ledgers map[id.Ledger]id.Home
 	backups *backups
@@ -68,6 +70,11 @@ func StartLocal(ctx context.Context, s Story, o LocalOptions) (f *Local, err err
 	}()
 	if s.Sink {
 		f.sink = newReceiver()
+	}
+	if s.Paying.any() {
+		if f.psp, err = newPSP(o.Topology.HomeNames()); err != nil {
+			return f, err
+		}
 	}
 	f.net, err = cluster.StartNetwork(ctx, f.network())
 	if err != nil {
@@ -96,6 +103,13 @@ func StartLocal(ctx context.Context, s Story, o LocalOptions) (f *Local, err err
 		if err = f.sink.subscribe(ctx, f.events(f.servers()[0].Region, f.servers()[0]), o.Topology.HomeNames()); err != nil {
 			return f, err
 		}
+	}
+	if f.psp != nil {
+		var urls []string
+		for _, m := range f.servers() {
+			urls = append(urls, f.net.ClientURL(m.Region, m))
+		}
+		f.pays = newPayments(s.Paying, f.engine, f.psp, store.New(f.books), o.Topology.HomeNames(), urls)
 	}
 	if s.RelayAlone {
 		if err = f.startRelay(ctx); err != nil {
@@ -131,7 +145,11 @@ func (f *Local) network() cluster.NetworkOptions {
 }
 
 func (f *Local) serverFlags() []string {
-	return append([]string{"--webhook-allow-private", "127.0.0.1/32"}, f.story.Flags...)
+	flags := append([]string{"--webhook-allow-private", "127.0.0.1/32"}, f.story.Flags...)
+	if f.psp != nil {
+		flags = append(flags, "--providers", f.psp.config())
+	}
+	return flags
 }
 
 // What marks a ledger that a drill may write to.
@@ -236,6 +254,9 @@ func (f *Local) Sink() *sim.Witness {
 	return f.sink.witness
 }
 
+// Payments implements Field.
+func (f *Local) Payments() *Payments { return f.pays }
+
 // Books implements Field: the first server that is ready, as clients of its own region reach it.
 func (f *Local) Books(ctx context.Context) (ledger.Service, error) {
 	var last error
@@ -276,6 +297,9 @@ func (f *Local) Heal(ctx context.Context) error {
 	if f.sink != nil {
 		f.sink.up()
 	}
+	if f.psp != nil {
+		f.psp.up()
+	}
 	var failed []error
 	for _, kind := range []func() []*cluster.Member{f.databases, f.servers} {
 		failed = append(failed, each(kind(), func(m *cluster.Member) error {
@@ -310,6 +334,12 @@ func each(members []*cluster.Member, do func(*cluster.Member) error) error {
 func (f *Local) Close(keep bool) (logs string, err error) {
 	if f.sink != nil {
 		f.sink.close()
+	}
+	if f.pays != nil {
+		f.pays.servers.http.CloseIdleConnections()
+	}
+	if f.psp != nil {
+		f.psp.close()
 	}
 	if f.books != nil {
 		f.books.Close()

@@ -19,6 +19,14 @@ func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 	case FaultSinkOutage:
 		f.sink.down()
 		return ended(f.sink.up), nil
+	case FaultCallbacks:
+		return nil, f.pays.tell(ctx, s.Params.Copies)
+	case FaultProviderSilent, FaultProviderErrors:
+		f.psp.fail(s.Fault)
+		return func(context.Context) (string, error) {
+			defer f.pays.mark()
+			return fmt.Sprintf("the provider was asked %d times while it failed", f.psp.up()), nil
+		}, nil
 	case FaultCollectHistory:
 		return nil, f.collectHistory(ctx)
 	case FaultBackup, FaultLoseAll:
@@ -36,7 +44,7 @@ func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 	}
 	switch s.Fault {
 	case FaultCutCommits:
-		return f.cutCommits(members, s.Params.Share)
+		return f.cutCommits(members, s.Params.Share), nil
 	case FaultMove:
 		return nil, f.move(members)
 	case FaultDiskFull, FaultSlowDisk, FaultClockJump:
@@ -186,7 +194,7 @@ func ended(ends ...func()) Undo {
 }
 
 // cutCommits cuts a share of the commits of servers: of every other one before the database got it, of the rest after it was done.
-func (f *Local) cutCommits(servers []*cluster.Member, share float64) (undo Undo, err error) {
+func (f *Local) cutCommits(servers []*cluster.Member, share float64) Undo {
 	var links []*fault.Link
 	for i, m := range servers {
 		at := []fault.Moment{fault.BeforeServer, fault.AfterServer}[i%2]
@@ -202,7 +210,7 @@ func (f *Local) cutCommits(servers []*cluster.Member, share float64) (undo Undo,
 			cut += l.Stats().CommitsCut
 		}
 		return fmt.Sprintf("%d commits were cut, each of a group of commands", cut), nil
-	}, nil
+	}
 }
 
 // move lets clients find another server under the address of one: its name points elsewhere, and what stood behind it is gone for them.

@@ -26,7 +26,7 @@ func (r reader) story(root ast.Node) Story {
 		return s
 	}
 	f, _ := r.Fields(root, "a drill", []string{"name", "title", "why", "load", "timeline"},
-		[]string{"engines", "quick", "topology", "databases", "servers", "server_flags", "sink", "small_disk_mib", "fake_clock", "relay_alone", "recovery", "rpo"})
+		[]string{"engines", "quick", "topology", "databases", "servers", "server_flags", "sink", "small_disk_mib", "fake_clock", "relay_alone", "payments", "recovery", "rpo"})
 	s.Name, s.Title, s.Why = r.name(f["name"]), r.sentence(f["title"], "title", 100), r.sentence(f["why"], "why", 1000)
 	if n := f["engines"]; n != nil {
 		s.Engines = r.oneOf(n, "engines", engines)
@@ -47,6 +47,16 @@ func (r reader) story(root ast.Node) Story {
 	}
 	s.Load = r.load(f["load"], s.Engines)
 	s.Steps = r.timeline(f["timeline"], s.Load.Duration)
+	if n := f["payments"]; n != nil {
+		s.Paying = r.payments(n, s.Engines)
+	}
+	if !s.Paying.any() {
+		for _, step := range s.Steps {
+			if rules[step.Fault].pays {
+				r.Complain(f["timeline"], "%s is done by the provider of a drill with payments; add the field payments", step.Fault)
+			}
+		}
+	}
 	s.Recovery = r.recovery(f["recovery"], s.Steps, s.Engines)
 	return s
 }
@@ -150,14 +160,24 @@ func (r reader) load(n ast.Node, on []string) Load {
 	l.Clients, l.Accounts = r.count(f["clients"], "clients", 1, maxClients, 1), r.count(f["accounts"], "accounts", 2, maxAccounts, 2)
 	l.Hot = r.count(f["hot"], "hot", 0, l.Accounts, 0)
 	l.Duration = r.duration(f["duration"], "duration", time.Second, maxDuration, time.Second)
-	if n := f["think"]; n != nil {
-		l.Think = r.byEngine(n, "think", on)
-	}
+	l.Think = r.times(f["think"], "think", on)
 	l.Attempt = r.duration(f["attempt"], "attempt", 10*time.Millisecond, time.Minute, 3*time.Second)
 	l.Patience = r.duration(f["patience"], "patience", time.Second, time.Hour, time.Minute)
 	l.Slow = r.duration(f["slow"], "slow", time.Millisecond, time.Minute, time.Second)
 	l.Reads, l.Storm = r.share(f["reads"], "reads"), r.count(f["storm"], "storm", 0, 20, 0)
 	return l
+}
+
+func (r reader) payments(n ast.Node, on []string) Paying {
+	f, _ := r.Fields(n, "payments", nil, []string{"deposits", "conflicts", "withdrawals", "within"})
+	p := Paying{
+		Deposits: r.counts(f["deposits"], "deposits", on), Conflicts: r.truth(f["conflicts"], "conflicts"),
+		Withdrawals: r.counts(f["withdrawals"], "withdrawals", on), Within: r.times(f["within"], "within", on),
+	}
+	if !p.any() {
+		r.Complain(n, "payments has nothing to pay; add deposits, withdrawals or both")
+	}
+	return p
 }
 
 func (r reader) timeline(n ast.Node, lasts time.Duration) []Step {
@@ -223,7 +243,7 @@ func (r reader) step(n ast.Node, lasts time.Duration) (Step, bool) {
 		OneWay: r.truth(f["one_way"], "one_way"),
 		Delay:  r.duration(f["delay"], "delay", time.Millisecond, time.Minute, 0), Jitter: r.duration(f["jitter"], "jitter", 0, time.Minute, 0),
 		Loss: r.share(f["loss"], "loss"), Rate: int64(r.count(f["rate"], "rate", 1, 1<<40, 0)), Share: r.share(f["share"], "share"),
-		By: r.duration(f["by"], "by", -maxDuration, maxDuration, 0),
+		By: r.duration(f["by"], "by", -maxDuration, maxDuration, 0), Copies: r.count(f["copies"], "copies", 1, 100, 1),
 	}
 	if ok {
 		s.Text = rule.say(s)
@@ -286,22 +306,36 @@ func (r reader) recovery(n ast.Node, steps []Step, on []string) []Recovery {
 				r.Complain(n, "from is %s; write begin, or end where the step has for", yamltree.Describe(n))
 			}
 		}
-		one.Within = r.byEngine(f["within"], "within", on)
+		one.Within = r.times(f["within"], "within", on)
 		all = append(all, one)
 	}
 	return all
 }
 
-// byEngine reads a time for all engines, or one for each.
-func (r reader) byEngine(n ast.Node, what string, on []string) map[string]time.Duration {
-	times := map[string]time.Duration{}
+// times reads a time for all engines, or one for each.
+func (r reader) times(n ast.Node, what string, on []string) map[string]time.Duration {
+	return byEngine(r, n, what, on, func(n ast.Node) time.Duration { return r.duration(n, what, time.Millisecond, maxDuration, 0) })
+}
+
+// counts reads how many there are on all engines, or on each.
+func (r reader) counts(n ast.Node, what string, on []string) map[string]int {
+	const most = 10_000
+	return byEngine(r, n, what, on, func(n ast.Node) int { return r.count(n, what, 1, most, 0) })
+}
+
+// byEngine reads a value for all engines, or one for each; nothing where nothing is said.
+func byEngine[T any](r reader, n ast.Node, what string, on []string, read func(ast.Node) T) map[string]T {
+	if n == nil {
+		return nil
+	}
+	values := map[string]T{}
 	pairs, each := yamltree.Pairs(n)
 	if !each {
-		d := r.duration(n, what, time.Millisecond, maxDuration, 0)
+		v := read(n)
 		for _, engine := range on {
-			times[engine] = d
+			values[engine] = v
 		}
-		return times
+		return values
 	}
 	for _, p := range pairs {
 		engine, _ := yamltree.Text(p.Key)
@@ -309,7 +343,7 @@ func (r reader) byEngine(n ast.Node, what string, on []string) map[string]time.D
 			r.Complain(p.Key, "%s has %s; the drill runs on %s", what, yamltree.Describe(p.Key), strings.Join(on, " and "))
 			continue
 		}
-		times[engine] = r.duration(p.Value, what, time.Millisecond, maxDuration, 0)
+		values[engine] = read(p.Value)
 	}
-	return times
+	return values
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/drill/evidence"
+	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/sim"
 )
 
@@ -34,6 +35,7 @@ const bucket = 250 * time.Millisecond
 const (
 	healPatience   = 3 * time.Minute
 	settlePatience = 2 * time.Minute
+	payPatience    = 3 * time.Minute
 	streamPatience = 3 * time.Minute
 	stillness      = 20 * time.Second // longer than a takeover of a relay, and than the pause of a sink between two attempts
 )
@@ -98,6 +100,12 @@ func (d *drill) load(ctx context.Context) error {
 	if err := d.workload.Open(ctx, books); err != nil {
 		return err
 	}
+	pays := d.field.Payments()
+	if pays != nil {
+		if err := pays.open(ctx, books, d.o.Seed); err != nil {
+			return err
+		}
+	}
 	regions := d.field.Regions()
 	d.witness = sim.NewWitness("subscriber", ledgers, nil)
 	var listeners sync.WaitGroup
@@ -117,6 +125,10 @@ func (d *drill) load(ctx context.Context) error {
 	watched, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { d.timeline.run(watched) })
+	if pays != nil {
+		running.Go(func() { pays.withdraw(watched, l.Duration/2) })
+		running.Go(func() { pays.watch(watched) })
+	}
 	d.history = sim.Run(ctx, d.workload, regions, sim.Options{
 		Clients: clients, Start: d.start, Duration: l.Duration, Attempt: l.Attempt, Patience: l.Patience, Think: l.Think[d.field.Engine()], Storm: l.Storm, Reads: l.Reads,
 	})
@@ -140,6 +152,11 @@ func (d *drill) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if pays := d.field.Payments(); pays != nil {
+		ending, enough := context.WithTimeout(ctx, payPatience)
+		defer enough()
+		pays.settle(ending)
+	}
 	asking, enough := context.WithTimeout(ctx, settlePatience)
 	defer enough()
 	d.history.Settle(asking, books)
@@ -159,9 +176,15 @@ func (d *drill) hear(ctx context.Context) {
 		listeners = append(listeners, sink)
 	}
 	var last []int64
+	var newest map[id.Home]int64 // of which the load's commands are not all
+	if d.field.Payments() != nil {
+		newest = d.resting(ctx)
+	}
 	for moved := time.Now(); ctx.Err() == nil && time.Since(moved) < stillness; {
 		waiting, done := context.WithTimeout(ctx, time.Second)
-		missing := slices.DeleteFunc(listeners, func(w *sim.Witness) bool { return w.AwaitCalls(waiting, d.history) == nil })
+		missing := slices.DeleteFunc(listeners, func(w *sim.Witness) bool {
+			return w.AwaitCalls(waiting, d.history) == nil && w.AwaitHeads(waiting, newest) == nil
+		})
 		done()
 		if listeners = missing; len(listeners) == 0 {
 			return
@@ -171,6 +194,19 @@ func (d *drill) hear(ctx context.Context) {
 			moved, last = time.Now(), now
 		}
 	}
+}
+
+// resting are the positions of streams when they have not moved for a while. What payments did last may still be on its way to its stream.
+func (d *drill) resting(ctx context.Context) (heads map[id.Home]int64) {
+	for ctx.Err() == nil {
+		now, err := d.field.Heads(ctx)
+		if err == nil && maps.Equal(now, heads) {
+			break
+		}
+		heads = now
+		rest(ctx, 3*time.Second)
+	}
+	return heads
 }
 
 // standing is how far streams and listeners are, to be compared.
@@ -203,6 +239,9 @@ func (d *drill) judge(ctx context.Context) error {
 	for _, v := range verdicts {
 		d.verdict(v)
 	}
+	if err := d.judgePayments(ctx); err != nil {
+		return err
+	}
 	heads, err := d.field.Heads(ctx)
 	if _, none := unsupportedReason(err); err != nil && !none {
 		return err
@@ -214,6 +253,34 @@ func (d *drill) judge(ctx context.Context) error {
 		d.verdict(v)
 	}
 	return d.verify(ctx)
+}
+
+// judgePayments asks what became of the payments of the story.
+func (d *drill) judgePayments(ctx context.Context) error {
+	if !d.story.Paying.any() {
+		return nil
+	}
+	pays := d.field.Payments()
+	if pays == nil {
+		d.report.Verdicts = append(d.report.Verdicts, evidence.Verdict{
+			Name: "the payments of the story", Checker: "payments", Status: evidence.Skipped, Detail: []string{"this field has no provider of the drill"},
+		})
+		return nil
+	}
+	began := time.Now()
+	broken := slices.ContainsFunc(d.story.Steps, func(s Step) bool { return !rules[s.Fault].pays })
+	all, err := pays.read(ctx, broken)
+	if err != nil {
+		return err
+	}
+	for _, v := range all.verdicts() {
+		v.Took, began = time.Since(began), time.Now()
+		for _, note := range v.Notes {
+			d.say("%s: %s", v.Checker, note)
+		}
+		d.verdict(v)
+	}
+	return nil
 }
 
 func (d *drill) verdict(v sim.Verdict) {

@@ -3,7 +3,8 @@
 //
 // It promises that a story means the same on every field it runs on, that what a story asks for and the field can not do is said aloud and
 // never passes for done, and that a verdict comes from what clients were told and from the books, not from the program under test. It relies
-// on package sim for the load and the checkers, on a Field for the faults (local.go, target.go), and on package evidence for the report.
+// on package sim for the load and the checkers, on a Field for the faults (local.go, target.go), and on package evidence for the report. What is
+// paid beside the load goes through the simulated provider (psp.go, payments.go), and has checkers of its own (paid.go).
 //
 // A story is a YAML file; chaos/README.md is the reference of its format. Look next at faults.go for what can be done to a deployment, at
 // run.go for the life of a drill, and at recovery.go for how a time to recovery is judged.
@@ -41,6 +42,7 @@ type Story struct {
 	// RelayAlone takes the work on the change stream from the servers that clients use and gives it to one that they do not, so that it can be
 	// stopped for long while money moves.
 	RelayAlone bool
+	Paying     Paying
 	Load       Load
 	Steps      []Step // in the order of their times
 	Recovery   []Recovery
@@ -84,6 +86,7 @@ type Params struct {
 	Rate   int64   // bytes/s
 	Share  float64 // of commits, 0 to 1
 	By     time.Duration
+	Copies int // of each callback
 }
 
 // Recovery is a limit for the time until 99 % of requests succeed again.

@@ -68,6 +68,9 @@ func TestParse_SaysWhatIsWrongWithLineAndRemedy(t *testing.T) {
 		{"within: {postgresql: 3s}", "within: {mysql: 3s}", "the drill runs on cockroachdb and postgresql"},
 		{"within: 2s}", "within: 2s, from: middle}", "from is \"middle\"; write begin, or end"},
 		{"title: A title\n", "", "a drill has no title; add the field title"},
+		{"do: kill, on: server/us-east1, for: 2s", "name: kill, do: callbacks", "callbacks is done by the provider of a drill with payments; add the field payments"},
+		{"why: A reason", "why: A reason\npayments: {conflicts: true}", "payments has nothing to pay; add deposits, withdrawals or both"},
+		{"why: A reason", "why: A reason\npayments: {deposits: 5, within: {mysql: 1s}}", "the drill runs on cockroachdb and postgresql"},
 		{"one_way: true", "sideways: true", "the step partition has no field \"sideways\""},
 	} {
 		text := strings.Replace(given, c.replace, c.with, 1)
@@ -158,6 +161,7 @@ func TestShipped_AreAllThere(t *testing.T) {
 	for _, want := range []string{
 		"node_loss", "server_loss", "zone_loss", "region_loss", "region_partition", "asymmetric_partition", "rolling_upgrade", "slow_region",
 		"database_restart", "commit_limbo", "retry_storm", "hot_account", "relay_failover", "sink_outage", "changefeed_gc", "backup_restore",
+		"callback_storm", "provider_outage", "late_and_conflicting_callbacks", "duplicate_webhook",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is missing", want)

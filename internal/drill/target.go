@@ -350,6 +350,9 @@ func (t *Target) Verify(ctx context.Context) (verify.Report, error) {
 // Sink implements Field: nobody could reach a receiver of ours.
 func (t *Target) Sink() *sim.Witness { return nil }
 
+// Payments implements Field: the servers would have to know a provider of ours.
+func (t *Target) Payments() *Payments { return nil }
+
 // hookStep is what a hook reads.
 type hookStep struct {
 	Name    string   `json:"name"`
@@ -408,6 +411,9 @@ func clipEnd(s string) string {
 
 // Do implements Field.
 func (t *Target) Do(ctx context.Context, s Step) (undo Undo, err error) {
+	if rules[s.Fault].pays {
+		return nil, unsupported("the servers of a target know no provider of the drill")
+	}
 	p := s.Params
 	step := hookStep{
 		Name: s.Name, Fault: s.Fault, On: places(s.On), From: places(s.From), To: places(s.To), OneWay: p.OneWay, DelayMS: msOf(p.Delay), JitterM: msOf(p.Jitter),

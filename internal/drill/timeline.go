@@ -69,7 +69,7 @@ func (t *timeline) do(ctx context.Context, a *act) {
 	}
 	if err != nil {
 		a.failed = err
-		t.say("could not %s: %v", a.Text, err)
+		t.say("failed: %s: %v", a.Text, err)
 		return
 	}
 	a.begun, a.did = t.now(), true
