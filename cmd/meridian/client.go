@@ -32,32 +32,21 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 // open returns a client and the ledger, which has to be named.
 func (f *clientFlags) open() (ledger.Service, id.Ledger, error) { return reach(f, newService) }
 
-func (f *clientFlags) service() (ledger.Service, error) { return at(f, newService) }
-
 // newService is rpc.NewClient for those who know the ledger as a Service only.
 func newService(client connect.HTTPClient, server string, options ...connect.ClientOption) ledger.Service {
 	return rpc.NewClient(client, server, options...)
 }
 
-// at makes a client of the server.
-func at[T any](f *clientFlags, client clientOf[T]) (T, error) {
+// reach makes a client of the server, and reads the ledger, which has to be named.
+func reach[T any](f *clientFlags, client clientOf[T]) (c T, name id.Ledger, err error) {
+	if name, err = id.ParseLedger(f.ledger); err != nil {
+		return c, "", fmt.Errorf("--ledger: %w", err)
+	}
 	config, err := trusting(f.server, f.caFile)
 	if err != nil {
-		var none T
-		return none, err
+		return c, "", err
 	}
-	return client(rpc.NewHTTPClient(config, false), f.server), nil
-}
-
-// reach makes a client of the server, and reads the ledger, which has to be named.
-func reach[T any](f *clientFlags, client clientOf[T]) (T, id.Ledger, error) {
-	name, err := id.ParseLedger(f.ledger)
-	if err != nil {
-		var none T
-		return none, "", fmt.Errorf("--ledger: %w", err)
-	}
-	c, err := at(f, client)
-	return c, name, err
+	return client(rpc.NewHTTPClient(config, false), f.server), name, nil
 }
 
 // clientOf is how package rpc makes clients.

@@ -72,7 +72,7 @@ func TestSaga_FromTheCommandToTheEnd(t *testing.T) {
 			t.Fatalf("no lease: %v", err)
 		}
 		ctx, stop := contextUntil(t, func() bool {
-			found, err := svc.Store.Saga(t.Context(), "eu", "brand", saga.IDOf("brand", "w-1"))
+			found, err := svc.Saga(t.Context(), "eu", "brand", saga.IDOf("brand", "w-1"))
 			return err == nil && found.State == state
 		})
 		defer stop()

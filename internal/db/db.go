@@ -183,7 +183,7 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*pgx.Conn) error) error {
 
 // Scan is Snapshot on a connection of its own, without a statement timeout: for who reads one instant for minutes.
 func (d *DB) Scan(ctx context.Context, fn func(*pgx.Conn) error) error {
-	conn, err := d.Connect(ctx, nil, nil)
+	conn, err := d.Connect(ctx, d.Engine.scanParams, nil)
 	if err != nil {
 		return err
 	}

@@ -63,10 +63,7 @@ func (l Limits) orDefaults() Limits {
 }
 
 // Timer expires the payments of homes. A process has one, and runs it for each home whose lease it has; it is a relay.Runner.
-type Timer struct {
-	Options
-	wakes worker.Wakes
-}
+type Timer struct{ Options }
 
 // NewTimer returns a timer that Run starts.
 func NewTimer(o Options) *Timer {
@@ -90,7 +87,7 @@ func (t *Timer) Run(ctx context.Context, lease event.Lease) error {
 		Poll: t.Limits.Poll, Probe: attempt.Backoff{First: time.Second, Last: time.Minute},
 		Turn: func(ctx context.Context) (worker.Turned, error) { return t.turn(ctx, lease.Home) },
 		Down: func(cause string) { t.Log.Warn("payments can not be expired now", "home", lease.Home, "cause", cause) },
-	}.Run(ctx, "expiring payments", lease.Home, &t.wakes)
+	}.Run(ctx, "expiring payments", lease.Home, &worker.Wakes{}) // nobody tells of it: time passes by itself
 }
 
 // turn takes all that is due, page by page, so that what can not be expired keeps nothing else back.

@@ -30,7 +30,7 @@ func (t *teller) comparisons() {
 			continue
 		}
 		t.open = append(t.open, fmt.Sprintf("run %s of %s: result %d is %s, a difference of %s, which two people close (meridian recon)",
-			c.Run.ID, c.Run.Provider, c.Result.Number, c.Result.Verdict, t.names.money(c.Result.Difference, c.Result.Asset)))
+			c.Run.ID, c.Run.Provider, c.Result.Number, c.Result.Verdict, t.money(c.Result.Difference, c.Result.Asset)))
 	}
 	switch {
 	case differences == 0:
@@ -54,13 +54,13 @@ func (t *teller) compared(c Compared, approved bool) {
 		Details: told(Fact{"run", c.Run.ID.String()}, Fact{"reference", r.Reference}),
 	}
 	if r.Line != nil {
-		e.Details = append(e.Details, Fact{"statement says", t.names.signed(r.Line.Amount, r.Asset)})
+		e.Details = append(e.Details, Fact{"statement says", t.signed(r.Line.Amount, r.Asset)})
 	}
 	if r.Book != nil {
-		e.Details = append(e.Details, Fact{"books say", t.names.signed(r.Book.Amount, r.Asset)})
+		e.Details = append(e.Details, Fact{"books say", t.signed(r.Book.Amount, r.Asset)})
 	}
 	if !r.Difference.IsZero() {
-		e.Details = append(e.Details, Fact{"difference", t.names.signed(r.Difference, r.Asset)})
+		e.Details = append(e.Details, Fact{"difference", t.signed(r.Difference, r.Asset)})
 	}
 	switch {
 	case r.Open() && approved:
@@ -73,7 +73,7 @@ func (t *teller) compared(c Compared, approved bool) {
 	t.event(e)
 	for _, p := range c.Resolutions {
 		proposal := Event{
-			At: p.ProposedAt, Source: FromReconciliation, Outcome: Awaited, What: fmt.Sprintf("%s proposed to close the difference of %s", p.Proposer, t.names.signed(p.Difference, p.Asset)),
+			At: p.ProposedAt, Source: FromReconciliation, Outcome: Awaited, What: fmt.Sprintf("%s proposed to close the difference of %s", p.Proposer, t.signed(p.Difference, p.Asset)),
 			Details: told(Fact{"because", p.Reason}, Fact{"resolution", p.ID.String()}),
 		}
 		decided := false

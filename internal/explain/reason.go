@@ -58,6 +58,7 @@ func meaningOf(r errs.Reason, facts map[string]string) string {
 			}
 			return meaning
 		}
+	default:
 	}
 	return meanings[r]
 }

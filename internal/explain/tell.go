@@ -61,7 +61,7 @@ func Tell(rows Rows) *Story {
 		t.comparisons()
 	}
 	slices.SortStableFunc(t.Events, func(a, b Event) int { return a.At.Compare(b.At) })
-	t.Open = append(t.open, t.Cut...)
+	t.Open = slices.Concat(t.open, t.Cut)
 	return t.Story
 }
 
@@ -296,7 +296,7 @@ func compareRefs(a, b ledger.Ref) int {
 
 func (t *teller) hold(h ledger.Hold) {
 	t.Subject, t.State = "hold", string(h.Status)
-	t.Facts = append(t.Facts, Fact{"held", t.names.money(h.Amount, h.Asset.Code)}, Fact{"committed", t.names.money(h.Captured, h.Asset.Code)}, Fact{"expires", at(h.ExpiresAt)})
+	t.Facts = append(t.Facts, Fact{"held", t.money(h.Amount, h.Asset.Code)}, Fact{"committed", t.money(h.Captured, h.Asset.Code)}, Fact{"expires", at(h.ExpiresAt)})
 	if h.Status != ledger.Held {
 		t.Standing = "it is over: nothing of it is set aside any more"
 		return
@@ -304,7 +304,7 @@ func (t *teller) hold(h ledger.Hold) {
 	rest := h.Remaining()
 	t.Terminal, t.Next, t.Awaits = false, nextClient, []string{"commit", "rollback"}
 	t.Standing = fmt.Sprintf("%s of %s are set aside for %s until %s; it waits for commit or rollback, and the service releases it then",
-		t.names.money(rest, h.Asset.Code), h.From, h.To, at(h.ExpiresAt))
+		t.money(rest, h.Asset.Code), h.From, h.To, at(h.ExpiresAt))
 	t.Money = append(t.Money, t.stands(ledger.Ref{Ledger: h.Ledger, Account: h.From}, "set aside", rest, h.Asset.Code))
 	t.open = append(t.open, t.Standing)
 }
@@ -325,7 +325,7 @@ func (t *teller) callbacksAlone() {
 func (t *teller) callback(c provider.Callback) {
 	amount := ""
 	if c.HasAmount {
-		amount = " " + t.names.money(c.Amount, c.Currency)
+		amount = " " + t.money(c.Amount, c.Currency)
 	}
 	e := Event{At: c.ReceivedAt, Source: FromProvider, What: fmt.Sprintf("%s sent %s: %s%s", c.Provider, c.ID, cmp.Or(c.Type, "an event without a type"), amount)}
 	body := "not kept"
@@ -334,6 +334,7 @@ func (t *teller) callback(c provider.Callback) {
 		body = "kept, redacted"
 	case provider.RawEncrypted:
 		body = "kept, encrypted by key " + c.Raw.KeyID
+	case provider.RawNone:
 	}
 	occurred := ""
 	if !c.OccurredAt.IsZero() {

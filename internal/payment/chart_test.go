@@ -34,7 +34,7 @@ func TestParseChart_NamesThePlaceAndTheRemedy(t *testing.T) {
 		"a held role that is not there":   {"amount: held player_bonus}", "amount: held player_boni}", "an amount is \"held player_boni\""},
 		"no role where money waits":       {"  player_pending:\n    account", "  player_waiting:\n    account", "roles has no player_pending, on whose account money waits; add it"},
 		"an expiry that nothing takes":    {"  withdrawal:\n", "  withdrawal:\n    expires_after: 24h\n", "no rule of withdrawal is on expire; leave expires_after out"},
-		"an expiry that is no time":       {"expires_after: 168h", "expires_after: 7 days", "expires_after is \"7 days\"; write a time of 1m to 43920h0m0s, such as 168h"},
+		"an expiry that is no time":       {"expires_after: 168h", "expires_after: 7 days", "expires_after is \"7 days\"; write a time of 1m0s to 43920h0m0s"},
 		"a share under a name of another": {"{name: net,", "{name: fee,", "fee is taken"},
 	} {
 		t.Run(name, func(t *testing.T) {

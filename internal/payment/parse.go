@@ -187,15 +187,11 @@ func (r reader) book(n ast.Node, t Table) book {
 // expiry reads how long payments of a kind live in the states that expire leads out of.
 func (r reader) expiry(n ast.Node, t Table) time.Duration {
 	const most = 5 * 366 * 24 * time.Hour
-	text, _ := yamltree.Text(n)
-	d, err := time.ParseDuration(text)
-	switch {
-	case !slices.Contains(t.Triggers(), Expire):
+	if !slices.Contains(t.Triggers(), Expire) {
 		r.Complain(n, "no rule of %s is on %s; leave expires_after out", t.Kind, Expire)
-	case err != nil || d < time.Minute || d > most:
-		r.Complain(n, "expires_after is %s; write a time of 1m to %s, such as 168h for a week", yamltree.Describe(n), most)
+		return 0
 	}
-	return d
+	return r.Duration(n, "expires_after", time.Minute, most)
 }
 
 // postings lists what the rules of a table post, each once.

@@ -105,7 +105,7 @@ func (r reader) account(name Name, n ast.Node) *Account {
 		r.raw(a, node)
 	}
 	if node, there := f["patience"]; there {
-		a.Patience = r.duration(node, "patience", maxPatience)
+		a.Patience = r.Duration(node, "patience", time.Second, maxPatience)
 	}
 	if node, there := f["answer"]; there {
 		if text, isText := yamltree.Text(node); isText && text != "" && len(text) <= maxText {
@@ -132,7 +132,7 @@ func (r reader) desk(n ast.Node) *DeskConfig {
 		r.Complain(f["url"], "url is %s; %s", yamltree.Describe(f["url"]), wrong)
 	}
 	if node, there := f["timeout"]; there {
-		c.Timeout = r.duration(node, "timeout", mostDeskWait)
+		c.Timeout = r.Duration(node, "timeout", time.Second, mostDeskWait)
 	}
 	if node, there := f["token"]; there {
 		if token, ok := r.source(node); ok {
@@ -189,7 +189,7 @@ func (r reader) check(a *Account, n ast.Node) {
 	}
 	tolerance := defaultTolerance
 	if node, there := f["tolerance"]; there {
-		tolerance = r.duration(node, "tolerance", maxTolerance)
+		tolerance = r.Duration(node, "tolerance", time.Second, maxTolerance)
 	}
 	switch scheme {
 	case "stripe":
@@ -527,13 +527,4 @@ func (r reader) key(a *Account, n ast.Node) {
 	if err != nil || a.vault.Add(name, key) != nil {
 		r.Complain(f["file"], "the file does not hold the base64 of %d random bytes; make one with: openssl rand -base64 %d", KeySize, KeySize)
 	}
-}
-
-func (r reader) duration(n ast.Node, what string, most time.Duration) time.Duration {
-	text, _ := yamltree.Text(n)
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Second || d > most {
-		r.Complain(n, "%s is %s; write a time of 1s to %s", what, yamltree.Describe(n), most)
-	}
-	return d
 }

@@ -1,6 +1,7 @@
 package recon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -311,18 +312,8 @@ func (t totals) list() []Total {
 	for _, one := range t {
 		all = append(all, *one)
 	}
-	slices.SortFunc(all, func(a, b Total) int { return compareText(a.Asset, b.Asset) })
+	slices.SortFunc(all, func(a, b Total) int { return cmp.Compare(a.Asset, b.Asset) })
 	return all
-}
-
-func compareText[T ~string](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // date is that of the line, or of the movement where there is none.

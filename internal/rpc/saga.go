@@ -99,7 +99,7 @@ func (h sagas) GetSaga(ctx context.Context, r *connect.Request[paymentsv1.GetSag
 
 // decide has a person's word on the saga that a request names.
 func decide[Resp any](
-	ctx context.Context, h sagas, r interface {
+	ctx context.Context, r interface {
 		GetLedger() string
 		GetSagaId() string
 	}, p *parser, do func(context.Context, id.Ledger, id.Transaction) (saga.Saga, error), wrap func(*paymentsv1.Saga) *Resp,
@@ -110,7 +110,7 @@ func decide[Resp any](
 
 // RetrySaga implements SagaService.
 func (h sagas) RetrySaga(ctx context.Context, r *connect.Request[paymentsv1.RetrySagaRequest]) (*connect.Response[paymentsv1.RetrySagaResponse], error) {
-	return decide(ctx, h, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
+	return decide(ctx, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
 		return h.service.Retry(ctx, name, key, r.Msg.GetActor(), r.Msg.GetReason())
 	}, func(s *paymentsv1.Saga) *paymentsv1.RetrySagaResponse { return &paymentsv1.RetrySagaResponse{Saga: s} })
 }
@@ -119,7 +119,7 @@ func (h sagas) RetrySaga(ctx context.Context, r *connect.Request[paymentsv1.Retr
 func (h sagas) CompensateSaga(
 	ctx context.Context, r *connect.Request[paymentsv1.CompensateSagaRequest],
 ) (*connect.Response[paymentsv1.CompensateSagaResponse], error) {
-	return decide(ctx, h, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
+	return decide(ctx, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
 		return h.service.Compensate(ctx, name, key, r.Msg.GetActor(), r.Msg.GetReason())
 	}, func(s *paymentsv1.Saga) *paymentsv1.CompensateSagaResponse {
 		return &paymentsv1.CompensateSagaResponse{Saga: s}
@@ -133,7 +133,7 @@ func (h sagas) HandOverSaga(ctx context.Context, r *connect.Request[paymentsv1.H
 	if !known {
 		p.fail("choice", "SAGA_CHOICE_RETRY, SAGA_CHOICE_COMPENSATE, SAGA_CHOICE_DONE or SAGA_CHOICE_FAILED")
 	}
-	return decide(ctx, h, r.Msg, p, func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
+	return decide(ctx, r.Msg, p, func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
 		return h.service.Handover(ctx, name, key, r.Msg.GetActor(), choice, r.Msg.GetReason())
 	}, func(s *paymentsv1.Saga) *paymentsv1.HandOverSagaResponse {
 		return &paymentsv1.HandOverSagaResponse{Saga: s}
@@ -142,7 +142,7 @@ func (h sagas) HandOverSaga(ctx context.Context, r *connect.Request[paymentsv1.H
 
 // ApproveSaga implements SagaService.
 func (h sagas) ApproveSaga(ctx context.Context, r *connect.Request[paymentsv1.ApproveSagaRequest]) (*connect.Response[paymentsv1.ApproveSagaResponse], error) {
-	return decide(ctx, h, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
+	return decide(ctx, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
 		return h.service.Approve(ctx, name, key, r.Msg.GetActor())
 	}, func(s *paymentsv1.Saga) *paymentsv1.ApproveSagaResponse {
 		return &paymentsv1.ApproveSagaResponse{Saga: s}
@@ -151,7 +151,7 @@ func (h sagas) ApproveSaga(ctx context.Context, r *connect.Request[paymentsv1.Ap
 
 // RejectSaga implements SagaService.
 func (h sagas) RejectSaga(ctx context.Context, r *connect.Request[paymentsv1.RejectSagaRequest]) (*connect.Response[paymentsv1.RejectSagaResponse], error) {
-	return decide(ctx, h, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
+	return decide(ctx, r.Msg, h.parser(ctx, r.Header()), func(ctx context.Context, name id.Ledger, key id.Transaction) (saga.Saga, error) {
 		return h.service.Reject(ctx, name, key, r.Msg.GetActor(), r.Msg.GetReason())
 	}, func(s *paymentsv1.Saga) *paymentsv1.RejectSagaResponse {
 		return &paymentsv1.RejectSagaResponse{Saga: s}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -165,4 +166,14 @@ func (r *Reader) List(n ast.Node, what string) []ast.Node {
 		return nil
 	}
 	return seq.Values
+}
+
+// Duration reads a time as in 90s or 36h, within bounds.
+func (r *Reader) Duration(n ast.Node, what string, least, most time.Duration) time.Duration {
+	text, _ := Text(n)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		r.Complain(n, "%s is %s; write a time of %s to %s", what, Describe(n), least, most)
+	}
+	return d
 }

@@ -141,8 +141,9 @@ func final(o ledger.Outcome) bool {
 		return o.Detail["cause"] != payment.Early
 	case errs.ReasonAmountRefused, errs.ReasonAssetMismatch, errs.ReasonAssetUnknown:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // wait leaves nothing under the key: what stands against the step may go away.
