@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/meridian-ledger/meridian/internal/commit"
+	"github.com/meridian-ledger/meridian/internal/expiry"
 	"github.com/meridian-ledger/meridian/internal/feed"
 	"github.com/meridian-ledger/meridian/internal/ledger/ledgertest"
 	"github.com/meridian-ledger/meridian/internal/payment/standing"
@@ -62,6 +63,7 @@ func servers() descriptions {
 	recon.NewMetrics(known)
 	saga.NewMetrics(known)
 	standing.NewMetrics(known)
+	expiry.NewMetrics(known)
 	rpc.NewHandler(ledgertest.NewModel(nil), rpc.Options{Registerer: known})
 	known.MustRegister(databaseMetrics{}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return known

@@ -212,12 +212,7 @@ func (r Rules) tolerates(difference, book money.Amount) bool {
 	if !r.absolute.Less(difference) {
 		return true
 	}
-	return integer(difference).Mul(integer(difference), big.NewInt(1_000_000)).Cmp(integer(book).Mul(integer(book), big.NewInt(r.millionP))) <= 0
-}
-
-func integer(a money.Amount) *big.Int {
-	n, _ := new(big.Int).SetString(a.String(), 10) // it is always digits
-	return n
+	return new(big.Int).Mul(difference.Big(), big.NewInt(1_000_000)).Cmp(new(big.Int).Mul(book.Big(), big.NewInt(r.millionP))) <= 0
 }
 
 // String describes the rules in a line.
