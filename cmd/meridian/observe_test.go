@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-ledger/meridian/internal/recon"
 	"github.com/meridian-ledger/meridian/internal/relay"
 	"github.com/meridian-ledger/meridian/internal/rpc"
+	"github.com/meridian-ledger/meridian/internal/saga"
 	"github.com/meridian-ledger/meridian/internal/search"
 )
 
@@ -58,6 +59,7 @@ func servers() descriptions {
 	feed.NewMetrics(known)
 	provider.NewMetrics(known)
 	recon.NewMetrics(known)
+	saga.NewMetrics(known)
 	rpc.NewHandler(ledgertest.NewModel(nil), rpc.Options{Registerer: known})
 	known.MustRegister(databaseMetrics{}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return known
