@@ -50,11 +50,13 @@ func (r reader) story(root ast.Node) Story {
 	if n := f["payments"]; n != nil {
 		s.Paying = r.payments(n, s.Engines)
 	}
-	if !s.Paying.any() {
-		for _, step := range s.Steps {
-			if rules[step.Fault].pays {
-				r.Complain(f["timeline"], "%s is done by the provider of a drill with payments; add the field payments", step.Fault)
-			}
+	for _, step := range s.Steps {
+		needs, there := "deposits", len(s.Paying.Deposits) > 0
+		if step.Fault != FaultCallbacks {
+			needs, there = "withdrawals", len(s.Paying.Withdrawals) > 0
+		}
+		if rules[step.Fault].pays && !there {
+			r.Complain(f["timeline"], "%s is about %s, and there are none; add payments: {%s: 10}", step.Fault, needs, needs)
 		}
 	}
 	s.Recovery = r.recovery(f["recovery"], s.Steps, s.Engines)

@@ -102,6 +102,7 @@ func (d *drill) load(ctx context.Context) error {
 	}
 	pays := d.field.Payments()
 	if pays != nil {
+		d.say("payments: %d deposits and %d withdrawals are made ready", len(pays.deposits), len(pays.withdrawals))
 		if err := pays.open(ctx, books, d.o.Seed); err != nil {
 			return err
 		}
