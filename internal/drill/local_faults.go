@@ -20,7 +20,8 @@ func (f *Local) Do(ctx context.Context, s Step) (undo Undo, err error) {
 		f.sink.down()
 		return ended(f.sink.up), nil
 	case FaultCallbacks:
-		return nil, f.pays.tell(ctx, s.Params.Copies)
+		f.pays.tell(ctx, s.Params.Copies)
+		return nil, nil
 	case FaultProviderSilent, FaultProviderErrors:
 		f.psp.fail(s.Fault)
 		return func(context.Context) (string, error) {

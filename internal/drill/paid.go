@@ -25,6 +25,7 @@ import (
 // has in its own record. The checkers are functions of it.
 type paid struct {
 	told   bool            // the provider told of the deposits
+	failed string          // why it could not tell everything; empty: it did
 	posted simulate.Report // what came of that
 	broken bool            // servers were broken in the story, so that a callback may have no answer at first
 	rows   map[id.Home][]provider.Callback
@@ -67,6 +68,7 @@ func (p *Payments) read(ctx context.Context, broken bool) (paid, error) {
 	}
 	p.mu.Lock()
 	all.told, all.posted, all.early, all.most = len(p.posted) > 0, several(p.posted), p.early, p.most
+	all.failed = p.trouble
 	all.took = max(0, p.busy.Sub(p.since))
 	p.mu.Unlock()
 	for _, d := range p.deposits {
@@ -213,6 +215,9 @@ func find(checker, name string) *found {
 func (r paid) answered() sim.Verdict {
 	f := find("callbacks_answered", "every callback was answered 200, at once or when it was sent again")
 	f.Looked = r.posted.Requests
+	if r.failed != "" {
+		f.problem("the provider could not tell everything: %s", r.failed)
+	}
 	if r.posted.GivenUp > 0 {
 		f.problem("%d callbacks were never answered 200: %s", r.posted.GivenUp, said(r.posted.Statuses))
 	}

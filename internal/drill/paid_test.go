@@ -140,6 +140,7 @@ func TestPaid_EveryCheckerCatchesWhatItIsFor(t *testing.T) {
 	}{
 		{"nothing", func(*testing.T, *paid) {}, nil, ""},
 		{"a callback was never taken", func(_ *testing.T, r *paid) { r.posted.GivenUp, r.broken = 1, true }, []string{"callbacks_answered"}, "never answered"},
+		{"the provider was cut off", func(_ *testing.T, r *paid) { r.failed = "canceled" }, []string{"callbacks_answered"}, "could not tell everything: canceled"},
 		{"a callback was refused", func(_ *testing.T, r *paid) { r.posted.Statuses[401], r.broken = 1, true }, []string{"callbacks_answered"}, "1 answers were 401"},
 		{"a server that nobody broke was away", func(_ *testing.T, r *paid) { r.posted.Statuses[0] = 3 }, []string{"callbacks_answered"}, "3 answers were 0"},
 		{"a server that somebody broke was away", func(_ *testing.T, r *paid) { r.posted.Statuses[0], r.broken = 3, true }, nil, ""},

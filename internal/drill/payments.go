@@ -48,11 +48,15 @@ type Payments struct {
 
 	early int // callbacks that were seen to wait for what comes before them
 
-	mu     sync.Mutex
-	posted []simulate.Report
-	since  time.Time // when the load began, the provider began to tell, or it was back: the newest
-	busy   time.Time // when something was last seen to be open
-	most   int64     // how much was, at the worst
+	over    <-chan struct{} // closed when the drill is given up
+	telling sync.WaitGroup
+
+	mu      sync.Mutex
+	trouble string // of telling
+	posted  []simulate.Report
+	since   time.Time // when the load began, the provider began to tell, or it was back: the newest
+	busy    time.Time // when something was last seen to be open
+	most    int64     // how much was, at the worst
 }
 
 // paymentsLedger names the ledger of payments in a home.
@@ -179,7 +183,7 @@ func newPayments(p Paying, engine string, at *psp, s *store.Store, homes []id.Ho
 
 // open makes the ledgers, the players and their money, and has clients authorize what the provider will tell of.
 func (p *Payments) open(ctx context.Context, books ledger.Service, seed uint64) error {
-	p.seed = seed
+	p.seed, p.over = seed, ctx.Done()
 	for _, home := range p.homes() {
 		l, err := books.CreateLedger(ctx, ledger.Ledger{
 			ID: paymentsLedger(home), Home: home, Assets: []money.Asset{{Code: "EUR", Scale: 2}}, Metadata: ledger.Metadata{purpose: forDrills},
@@ -296,9 +300,36 @@ func (p *Payments) mark() {
 	p.since = time.Now()
 }
 
-// tell has the provider post its callbacks, each so many times at once and to one server after another, and returns when every one was answered 200.
-func (p *Payments) tell(ctx context.Context, copies int) error {
+// tell has the provider post its callbacks, each so many times at once, and returns when all were taken or the context ends. Then the provider goes
+// on all the same: settle waits for it.
+func (p *Payments) tell(ctx context.Context, copies int) {
 	p.mark()
+	done := make(chan struct{})
+	p.telling.Go(func() {
+		defer close(done)
+		telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		go func() {
+			select {
+			case <-p.over:
+				stop()
+			case <-telling.Done():
+			}
+		}()
+		if err := p.waves(telling, copies); err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.trouble = err.Error()
+		}
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// waves posts callbacks, to one server after another, until every one was answered 200.
+func (p *Payments) waves(ctx context.Context, copies int) error {
 	for wave := range waves {
 		if err := severally(ctx, len(p.ledgers), p.homes(), func(ctx context.Context, home id.Home) error {
 			report, err := p.psp.tell(ctx, accountAt(home), p.postings(home, wave, copies), &p.servers)
@@ -442,8 +473,17 @@ func (p *Payments) watch(ctx context.Context) {
 	}
 }
 
-// settle waits until nothing is open, as long as the context lasts.
+// settle waits until the provider has told everything and nothing is open, as long as the context lasts.
 func (p *Payments) settle(ctx context.Context) {
+	told := make(chan struct{})
+	go func() {
+		p.telling.Wait()
+		close(told)
+	}()
+	select {
+	case <-told:
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		if open, err := p.look(ctx); err == nil && open == 0 {
 			return
