@@ -374,25 +374,32 @@ func (p *Payments) postings(home id.Home, wave, copies int) []simulate.Posting {
 // authorizeLate waits until what was told too early waits, and then has clients authorize it.
 func (p *Payments) authorizeLate(ctx context.Context) error {
 	var parts [][]ledger.Command
+	tooEarly := map[string]bool{} // by account and event
 	for _, d := range p.deposits {
-		if d.plot == early {
-			parts = append(parts, []ledger.Command{d.step("authorize")})
+		if d.plot != early {
+			continue
+		}
+		parts = append(parts, []ledger.Command{d.step("authorize")})
+		for _, e := range slices.Concat(d.waves()[0], d.waves()[1]) {
+			tooEarly[string(d.home)+e.ID] = true
 		}
 	}
-	const patience = 15 * time.Second
+	const patience, page = 15 * time.Second, 1000
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for p.early < 2*len(parts) && waiting.Err() == nil {
-		n := int64(0)
+	for p.early < len(tooEarly) && waiting.Err() == nil {
+		n := 0
 		for _, home := range p.homes() {
-			tallies, _ := p.store.TallyCallbacks(waiting, home) // asked again
-			for _, t := range tallies {
-				if t.State == provider.Waiting {
-					n += t.Count
+			found, _ := p.store.Callbacks(waiting, home, provider.Page{ // where it fails it is asked again
+				Ledger: paymentsLedger(home), Provider: accountAt(home), State: provider.Waiting, Limit: page,
+			})
+			for _, c := range found {
+				if tooEarly[string(home)+c.ID] { // others wait for a moment as well, while those before them are on their way
+					n++
 				}
 			}
 		}
-		p.early = max(p.early, int(n))
+		p.early = max(p.early, n)
 		rest(waiting, 100*time.Millisecond)
 	}
 	return p.commands(ctx, parts)
