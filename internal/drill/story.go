@@ -4,7 +4,7 @@
 // It promises that a story means the same on every field it runs on, that what a story asks for and the field can not do is said aloud and
 // never passes for done, and that a verdict comes from what clients were told and from the books, not from the program under test. It relies
 // on package sim for the load and the checkers, on a Field for the faults (local.go, target.go), and on package evidence for the report. What is
-// paid beside the load goes through the simulated provider (psp.go, payments.go), and has checkers of its own (paid.go).
+// paid beside the load goes through the simulated provider (deposit.go, payments.go, psp.go), and has checkers of its own (paid_judge.go).
 //
 // A story is a YAML file; chaos/README.md is the reference of its format. Look next at faults.go for what can be done to a deployment, at
 // run.go for the life of a drill, and at recovery.go for how a time to recovery is judged.
