@@ -1,14 +1,15 @@
 // Package expiry sends the trigger expire to payments whose time is over: to an authorization that nobody captured, say.
 //
-// It promises that one that is due is expired within a poll and a lease, once, whatever process dies: the command has the key expire/ and the
-// payment, and a repeat has no second effect. Which of expire and a capture at the same moment wins is decided by the books, as with any two triggers.
-// What the books refuse for now, as where an account is frozen, leaves nothing under that key and is tried again. It relies on ledger.Service for
+// It promises that one that is due is expired within a poll and a lease, once, whatever process dies: the command has a key of the payment and of the
+// steps that it has had, and a repeat has no second effect. Which of expire and a capture at the same moment wins is decided by the books, as with any
+// two triggers. What the books refuse for now, as where an account is frozen, is tried again. It relies on ledger.Service for
 // the books, and on the lease of a home's relay for who works.
 package expiry
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -157,7 +158,7 @@ const (
 	unknown   outcome = "unknown"   // the books did not answer
 )
 
-// expire asks first whether the books would: what they decline is declined under its key for ever.
+// expire asks first whether the books would: each decline is written down.
 func (t *Timer) expire(ctx context.Context, p ledger.Payment) (o outcome, cause string) {
 	for _, dryRun := range []bool{true, false} {
 		would, err := t.execute(ctx, p, dryRun)
@@ -175,12 +176,13 @@ func (t *Timer) expire(ctx context.Context, p ledger.Payment) (o outcome, cause 
 	return expired, ""
 }
 
-// execute makes the command of a payment. It looks at nothing of it that ever changes, so that it is the same each time.
+// execute makes the command of a payment. Its key has how many steps the payment has had, accepted and refused: what no answer came to is asked for
+// again under the same one, and after a decline there is another.
 func (t *Timer) execute(ctx context.Context, p ledger.Payment, dryRun bool) (ledger.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Limits.Call)
 	defer cancel()
 	c := ledger.Command{
-		Kind: ledger.KindStep, Ledger: p.Ledger, Key: id.Key("expire/" + p.ID.String()), Target: p.ID,
+		Kind: ledger.KindStep, Ledger: p.Ledger, Key: id.Key(fmt.Sprintf("expire/%s/%d", p.ID, p.Attempts)), Target: p.ID,
 		Step: &ledger.Step{Payment: p.Kind, Trigger: payment.Expire, Actor: "timer"},
 	}
 	results, err := t.Books.Execute(ctx, ledger.Batch{Commands: []ledger.Command{c}, DryRun: dryRun})

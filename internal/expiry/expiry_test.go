@@ -135,7 +135,7 @@ func TestTimer_ExpiresWhatIsDueAndNothingElse(t *testing.T) {
 				t.Errorf("a %s is %s after %d of %d steps, want %s", found.Kind, found.State, found.Version, found.Attempts, want)
 			}
 		}
-		record, err := b.Transaction(t.Context(), "brand", id.TransactionOf("brand", id.Key("expire/"+authorized.String())))
+		record, err := b.Transaction(t.Context(), "brand", id.TransactionOf("brand", id.Key("expire/"+authorized.String()+"/1")))
 		if err != nil || record.Outcome.Decided != ledger.Posted || record.Outcome.Step.Trigger != payment.Expire {
 			t.Errorf("%+v, %v", record.Outcome, err)
 		}
@@ -167,6 +167,43 @@ func TestTimer_WhatTheBooksRefuseKeepsNothingBackAndIsTriedAgain(t *testing.T) {
 		b.do(ledger.Command{Kind: ledger.KindFreeze, Account: account, Status: ledger.Open})
 		b.turn(timer)
 		if s, n := b.state(frozen).State, overdue(t, registry); s != "expired" || n != 0 {
+			t.Errorf("it is %s when nothing stands against it any more", s)
+		}
+		b.proven()
+	})
+}
+
+// between does something after the first dry run.
+type between struct {
+	expiry.Books
+	do func()
+}
+
+func (b *between) Execute(ctx context.Context, batch ledger.Batch) ([]ledger.Result, error) {
+	results, err := b.Books.Execute(ctx, batch)
+	if b.do != nil {
+		b.do()
+		b.do = nil
+	}
+	return results, err
+}
+
+func TestTimer_WhatIsDeclinedAfterAllIsTriedAgainUnderAnotherKey(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d dbtest.Database) {
+		b := newBooks(t, d)
+		bonus := b.step(id.Transaction{}, payment.Bonus, "grant", eur(300))
+		set := func(s ledger.Status) {
+			b.do(ledger.Command{Kind: ledger.KindFreeze, Account: "player:p7:bonus:EUR", Status: s})
+		}
+		timer := b.timer(30*day+time.Hour, map[ledger.PaymentKind]time.Duration{payment.Bonus: 30 * day}, nil)
+		timer.Books = &between{timer.Books, func() { set(ledger.Frozen) }}
+		b.turn(timer)
+		if found := b.state(bonus); found.State != "granted" || found.Attempts != 2 {
+			t.Fatalf("it is %s after %d attempts, want it frozen before the second", found.State, found.Attempts)
+		}
+		set(ledger.Open)
+		b.turn(timer)
+		if s := b.state(bonus).State; s != "expired" {
 			t.Errorf("it is %s when nothing stands against it any more", s)
 		}
 		b.proven()
