@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Err says that a text is no identifier of the wanted kind.
@@ -201,4 +202,11 @@ func name(s string) bool {
 		}
 	}
 	return true
+}
+
+// OtherActor tells whether two names of persons or programs are of two, as four eyes need it: both are given, and it is not only case or the white
+// space around them that tells them apart.
+func OtherActor(first, second string) bool {
+	first, second = strings.TrimSpace(first), strings.TrimSpace(second)
+	return first != "" && second != "" && !strings.EqualFold(first, second)
 }

@@ -44,6 +44,17 @@ func TestParse_RefusesWhatWouldNeedQuoting(t *testing.T) {
 	}
 }
 
+func TestOtherActor_IsSomebodyElseByMoreThanSpelling(t *testing.T) {
+	for _, tt := range []struct {
+		first, second string
+		other         bool
+	}{{"alice", "bob", true}, {"alice", "alice", false}, {"alice", " Alice\t", false}, {"", "bob", false}, {"alice", " ", false}, {"", "", false}} {
+		if OtherActor(tt.first, tt.second) != tt.other || OtherActor(tt.second, tt.first) != tt.other {
+			t.Errorf("%q and %q: want other %t", tt.first, tt.second, tt.other)
+		}
+	}
+}
+
 func FuzzParseTransaction(f *testing.F) {
 	f.Add("7d444840-9dc0-81d1-b245-5ffdce74fad2")
 	f.Add("7d444840-9dc0-81d1-b245-5ffdce74fadg")

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
+	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
 	"github.com/meridian-ledger/meridian/internal/money"
 )
@@ -38,7 +39,7 @@ func (c *Chart) next(s ledger.Situation) ledger.Advance {
 	if len(fitting) == 0 {
 		return notInTable(s, table.why(state, trigger))
 	}
-	if fitting[0].OtherActor && (s.Command.Step.Actor == "" || s.Command.Step.Actor == s.Payment.Actor) {
+	if fitting[0].OtherActor && !id.OtherActor(s.Payment.Actor, s.Command.Step.Actor) {
 		return notInTable(s, SameActor)
 	}
 	for _, r := range fitting {
@@ -61,7 +62,7 @@ const (
 	Backward  = "backward"   // the payment has been past it
 	Early     = "early"      // something has to happen before
 	Elsewhere = "elsewhere"  // the payment went another way
-	SameActor = "same_actor" // somebody else has to do it, and be named
+	SameActor = "same_actor" // somebody else than who made it has to do it, and both be named
 )
 
 // why says in what way a state lets a trigger not through.

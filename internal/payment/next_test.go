@@ -210,7 +210,7 @@ func TestDeposit_IsCapturedInPartsUpToWhatWasAuthorized(t *testing.T) {
 func TestAdjustment_TakesTwoPairsOfEyes(t *testing.T) {
 	w := newWorld(t)
 	p := w.begin(Adjustment, "propose_debit", 5, id.Transaction{})
-	for _, actor := range []string{"first", ""} {
+	for _, actor := range []string{"first", " First", ""} {
 		if o := w.try(step(p, "approve", nil, actor)); o.Reason != errs.ReasonTransitionRefused || o.Detail["cause"] != SameActor {
 			t.Fatalf("by %q: %s %v", actor, o.Reason, o.Detail)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meridian-ledger/meridian/internal/attempt"
@@ -313,7 +312,7 @@ func (o *Operators) judge(ctx context.Context, name id.Ledger, key id.Transactio
 			return ErrState.With("state", s.State).With("step", s.Step)
 		}
 		p := *s.Progress.Proposal
-		if strings.EqualFold(strings.TrimSpace(p.Actor), strings.TrimSpace(actor)) {
+		if !id.OtherActor(p.Actor, actor) {
 			return ErrFourEyes.With("actor", actor)
 		}
 		line.Proposer = p.Actor
