@@ -35,7 +35,7 @@ drill: engine build ## The quick drills, on the best engine that is there: fault
 
 test: engine ## All tests, on every engine present, with the race detector where there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
-	$(GO) test $(RACE) -timeout 20m ./...
+	$(GO) test $(RACE) -timeout 30m ./...
 	@test -n "$(RACE)" || echo "no C compiler: DuckDB reads no files"
 	test -z "$(RACE)" || (cd internal/relay/file/analyst && $(GO) test ./...)
 
