@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,8 +117,8 @@ func payDeposits(b *testing.B, groups commit.Options) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
 }
 
-// BenchmarkIntakeBesideLedger is how long transfers take at 200 a second, and how long when callbacks come in beside them. Turns with and without
-// callbacks alternate, so that both meet the same machine; the client is part of what is busy on it.
+// BenchmarkIntakeBesideLedger is how long transfers take at 200 a second, how long when callbacks come in beside them, and how long when the same requests
+// go to a handler that throws them away, which is what the client and HTTP take of the machine. Turns of each alternate, so that all meet the same machine.
 func BenchmarkIntakeBesideLedger(b *testing.B) {
 	for _, rate := range []int{300, 1000, 5000} {
 		b.Run(fmt.Sprintf("callbacks=%d/s", rate), func(b *testing.B) { transferBesideCallbacks(b, rate) })
@@ -143,9 +144,11 @@ func transferBesideCallbacks(b *testing.B, callbacks int) {
 		}
 		return err
 	}
-	callback := func(n int64) error {
+	away := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer away.Close()
+	callback := func(to string, n int64) error {
 		body := fmt.Appendf(nil, `{"id":"evt_%d","type":"captured","payment":"p%d","amount":500,"currency":"EUR"}`, n, n/3)
-		answer, err := client.Post(base+"/v1/providers/acme/callbacks", "application/json", bytes.NewReader(body)) //nolint:noctx // as long as the benchmark
+		answer, err := client.Post(to+"/v1/providers/acme/callbacks", "application/json", bytes.NewReader(body)) //nolint:noctx // as long as the benchmark
 		if err != nil {
 			return err
 		}
@@ -180,18 +183,24 @@ func transferBesideCallbacks(b *testing.B, callbacks int) {
 		return took
 	}
 	turn(200, 2*time.Second, transfer) // so that caches and plans are warm
-	var alone, beside []time.Duration
+	took := map[string][]time.Duration{}
 	var flooded time.Duration
 	for b.Loop() {
-		alone = append(alone, turn(200, 3*time.Second, transfer)...)
-		flood, began := make(chan struct{}), time.Now()
-		go func() { defer close(flood); turn(callbacks, 3*time.Second, callback) }()
-		beside = append(beside, turn(200, 3*time.Second, transfer)...)
-		<-flood
-		flooded += time.Since(began)
+		took["alone"] = append(took["alone"], turn(200, 3*time.Second, transfer)...)
+		for name, to := range map[string]string{"beside": base, "beside-no-intake": away.URL} {
+			flood, began := make(chan struct{}), time.Now()
+			go func() {
+				defer close(flood)
+				turn(callbacks, 3*time.Second, func(n int64) error { return callback(to, n) })
+			}()
+			took[name] = append(took[name], turn(200, 3*time.Second, transfer)...)
+			if <-flood; to == base {
+				flooded += time.Since(began)
+			}
+		}
 	}
 	b.ReportMetric(float64(3*callbacks*b.N)/flooded.Seconds(), "callbacks/s")
-	for name, took := range map[string][]time.Duration{"alone": alone, "beside": beside} {
+	for name, took := range took {
 		slices.Sort(took)
 		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, name+"-p50-ms")
 		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, name+"-p99-ms")
