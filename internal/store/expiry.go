@@ -23,11 +23,7 @@ ORDER BY p.opened_at, p.id LIMIT $6`
 // ExpiringPayments implements expiry.Store.
 func (s *Store) ExpiringPayments(ctx context.Context, home id.Home, kind ledger.PaymentKind, opened time.Time, page ledger.PaymentPage) ([]ledger.Payment, error) {
 	rows, _ := s.db.Reader().Query(ctx, sqlExpiringPayments, home, string(kind), opened, page.At, [16]byte(page.ID), page.Limit) // the error comes back from the loop
-	var found []ledger.Payment
-	err := eachPayment(rows, func(p ledger.Payment) error {
-		found = append(found, p)
-		return nil
-	})
+	found, err := allPayments(rows)
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read the payments of %s whose time is over: %w", home, err))
 	}

@@ -97,6 +97,14 @@ func eachPayment(rows pgx.Rows, fn func(ledger.Payment) error) error {
 	return err
 }
 
+func allPayments(rows pgx.Rows) (all []ledger.Payment, err error) {
+	err = eachPayment(rows, func(p ledger.Payment) error {
+		all = append(all, p)
+		return nil
+	})
+	return all, err
+}
+
 func eachPlayer(rows pgx.Rows, fn func(ledger.Player) error) error {
 	var p ledger.Player
 	var profile, used []byte
@@ -348,11 +356,7 @@ func (s *Store) queryPayments(ctx context.Context, key id.Ledger, sql string, ar
 		return nil, err
 	}
 	rows, _ := s.db.Reader().Query(ctx, sql, append([]any{l.Home, key}, args...)...) // the error comes back from the loop
-	var found []ledger.Payment
-	err = eachPayment(rows, func(p ledger.Payment) error {
-		found = append(found, p)
-		return nil
-	})
+	found, err := allPayments(rows)
 	if err != nil {
 		return nil, db.Classify(fmt.Errorf("read payments: %w", err))
 	}
