@@ -106,8 +106,11 @@ func (h payments) ListPayments(
 		return nil, err
 	}
 	found, next := cut(found, size, func(last ledger.Payment) string {
-		place := placeOf(last, r.Msg)
-		return placeToken(place.At, place.ID)
+		at := last.OpenedAt
+		if r.Msg.GetInState() != nil { // that list is by the last change
+			at = last.ChangedAt
+		}
+		return placeToken(at, last.ID)
 	})
 	if r.Msg.GetReference() != nil { // payments of one reference are one page
 		next = ""
@@ -245,14 +248,6 @@ func (p *parser) playerLimit(at string, in id.Ledger, m *paymentsv1.PlayerLimit)
 		Measure: ledger.Measure(m.GetMeasure()), Period: ledger.Period(m.GetPeriod()), Amount: amount,
 		Asset: p.asset(at+"amount.currency", in, m.GetAmount().GetCurrency()),
 	}
-}
-
-// placeOf is where a list goes on behind a payment.
-func placeOf(last ledger.Payment, m *paymentsv1.ListPaymentsRequest) ledger.PaymentPage {
-	if m.GetInState() != nil {
-		return ledger.PaymentPage{At: last.ChangedAt, ID: last.ID}
-	}
-	return ledger.PaymentPage{At: last.OpenedAt, ID: last.ID}
 }
 
 // placeToken is a place in a list by time, as cut takes it: the time in microseconds, and the id.
