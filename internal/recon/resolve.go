@@ -249,7 +249,7 @@ func (s *Service) attempt(ctx context.Context, key id.Ledger, resolution Resolut
 
 // mayDecide refuses whoever proposed, and whatever is decided.
 func (s *Service) mayDecide(ctx context.Context, l ledger.Ledger, r Resolution, actor string) error {
-	if actor == r.Proposer {
+	if !id.OtherActor(r.Proposer, actor) {
 		return s.refuse(ctx, l, r, actor, "proposer and approver are the same", errs.ErrFourEyes.With("actor", actor))
 	}
 	if d, decided := r.decision(); decided {
