@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/id"
 	"github.com/meridian-ledger/meridian/internal/ledger"
@@ -159,27 +161,17 @@ func (p *Payments) commands(ctx context.Context, parts [][]ledger.Command) error
 
 // severally does something with each of several things, a few at a time, and returns the first error, which ends it.
 func severally[T any](ctx context.Context, most int, all []T, do func(context.Context, T) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var running sync.WaitGroup
-	slots := make(chan struct{}, most)
+	group, doing := errgroup.WithContext(ctx)
+	group.SetLimit(most)
 	for _, one := range all {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		running.Go(func() {
-			defer func() { <-slots }()
-			if err := do(ctx, one); err != nil {
-				stop(err)
+		group.Go(func() error {
+			if doing.Err() != nil {
+				return context.Cause(doing)
 			}
+			return do(doing, one)
 		})
 	}
-	running.Wait()
-	return context.Cause(ctx)
+	return group.Wait()
 }
 
 // asked takes a question to one server after another, as long as another may answer it.

@@ -94,14 +94,8 @@ func (t *timeline) do(ctx context.Context, a *act) {
 }
 
 func (t *timeline) wait(ctx context.Context, until time.Duration) bool {
-	timer := time.NewTimer(until - t.now())
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	rest(ctx, until-t.now())
+	return ctx.Err() == nil
 }
 
 // target is what a step was aimed at, in a word.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/meridian-ledger/meridian/internal/attempt"
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
@@ -118,18 +120,16 @@ func (t *Timer) turn(ctx context.Context, home id.Home) (worker.Turned, error) {
 // expireAll expires payments, many at once, and returns how many are left, and why nothing goes through.
 func (t *Timer) expireAll(ctx context.Context, due []ledger.Payment) (left int, down string) {
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	slots := make(chan struct{}, t.Limits.Parallel)
+	var calls errgroup.Group
+	calls.SetLimit(t.Limits.Parallel) // each call is bounded
 	for _, p := range due {
-		slots <- struct{}{} // each call is bounded
-		mu.Lock()
-		stop := down != "" || ctx.Err() != nil
-		mu.Unlock()
-		if stop {
-			break
-		}
-		all.Go(func() {
-			defer func() { <-slots }()
+		calls.Go(func() error {
+			mu.Lock()
+			stop := down != "" || ctx.Err() != nil
+			mu.Unlock()
+			if stop {
+				return nil
+			}
 			o, cause := t.expire(ctx, p)
 			t.Metrics.expiries.WithLabelValues(string(p.Kind), string(o)).Inc()
 			mu.Lock()
@@ -142,9 +142,10 @@ func (t *Timer) expireAll(ctx context.Context, due []ledger.Payment) (left int, 
 				down = cause
 			case expired, elsewhere:
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = calls.Wait() // none returns an error
 	return left, down
 }
 

@@ -7,8 +7,9 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-ledger/meridian/internal/errs"
 	"github.com/meridian-ledger/meridian/internal/event"
@@ -95,27 +96,23 @@ func (w *Workers) turn(ctx context.Context, lease event.Lease) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	slots := make(chan struct{}, w.Limits.Parallel)
-	var all sync.WaitGroup
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(w.Limits.Parallel)
 	for _, s := range due {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		all.Go(func() {
-			defer func() { <-slots }()
-			one := sitting{Workers: w, lease: lease}
-			if err := one.work(ctx, s); err != nil && !errors.Is(err, errs.ErrContended) {
-				stop(err)
+		group.Go(func() error {
+			if working.Err() != nil {
+				return nil
 			}
+			one := sitting{Workers: w, lease: lease}
+			if err := one.work(working, s); !errors.Is(err, errs.ErrContended) {
+				return err
+			}
+			return nil
 		})
 	}
-	all.Wait()
+	if err := group.Wait(); err != nil {
+		return len(due), err
+	}
 	return len(due), context.Cause(ctx)
 }
 
